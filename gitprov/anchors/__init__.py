@@ -1,0 +1,1 @@
+"""The networks that witness tree heads, behind one protocol."""

@@ -1,0 +1,1 @@
+"""One verb per file: (Workspace, arguments) -> dataclass; never prints, reads no environment."""

@@ -1,0 +1,1 @@
+"""What the operating system gives us: durable files, locks, SQLite."""

@@ -1,0 +1,95 @@
+"""Files that are either the old one or the new one, whatever happens in between."""
+
+import contextlib
+import os
+import stat
+
+from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
+
+
+def fault(exc: OSError, doing: str, path: str | bytes) -> EnvironmentFault:
+    """Returns our error for a failed system call: what was being done, to what, and why."""
+    return EnvironmentFault(f"cannot {doing} {os.fsdecode(path)}: {exc.strerror or exc}")
+
+
+def fsync_dir(path: str) -> None:
+    """Makes the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Writes every byte; `os.write` may write fewer."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def atomic_write(path: str, data: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
+    """Replaces a file by new bytes: a temporary file beside it, fsync, rename, fsync of the folder.
+
+    Args:
+        path: the file; when it is a symlink, the link itself is replaced.
+        data: its new bytes.
+        mode: permissions before the umask.
+        durable: whether to wait for the disk.
+
+    Raises:
+        EnvironmentFault: the file system refused; the old file is untouched.
+    """
+    folder = os.path.dirname(path) or "."
+    temporary = os.path.join(folder, f".gitprov-tmp-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        fd = os.open(temporary, flags, mode)
+        try:
+            write_all(fd, data)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(temporary, path)
+        if durable:
+            fsync_dir(folder)
+    except OSError as exc:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise fault(exc, "write", path) from exc
+
+
+def read_bounded(path: str | bytes, limit: int) -> bytes:
+    """Reads a regular file of at most `limit` bytes; a symlink is not followed.
+
+    Raises:
+        UnavailableError: there is no such file.
+        MalformedError: it is larger, or not a regular file.
+        EnvironmentFault: it cannot be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError as exc:
+        raise UnavailableError(f"there is no file {os.fsdecode(path)}") from exc
+    except OSError as exc:
+        raise fault(exc, "read", path) from exc
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            raise MalformedError(f"{os.fsdecode(path)} is not a regular file")
+        if status.st_size > limit:
+            raise MalformedError(f"{os.fsdecode(path)} is larger than {limit} bytes")
+        parts: list[bytes] = []
+        room = limit + 1
+        while room and (part := os.read(fd, min(room, 1 << 20))):
+            parts.append(part)
+            room -= len(part)
+    except OSError as exc:
+        raise fault(exc, "read", path) from exc
+    finally:
+        os.close(fd)
+    data = b"".join(parts)
+    if len(data) > limit:
+        raise MalformedError(f"{os.fsdecode(path)} is larger than {limit} bytes")
+    return data
