@@ -1,0 +1,71 @@
+# Everything a developer does, by one name each. `make` alone prints this list.
+# A fresh machine needs python3 (3.11 or newer), git and a package registry; the rest is done here.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+PY     := $(BIN)/python
+
+# make test T=tests/unit/core   ·   make bench ARGS="--quick --tools dvc"
+T    ?= tests
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check fix format lint types imports docs docs-check bench soak services constraints setup clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## show the whole story on a throw-away repository
+	$(BIN)/gitprov demo
+
+test: $(READY) services ## run the tests; T=path for some of them
+	$(PY) -m pytest -n auto -rs $(T)
+
+check: format lint types imports test docs-check ## everything that must hold before a push
+
+fix: $(READY) ## format, and repair what ruff can repair
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+format: $(READY) ## is everything formatted?
+	$(BIN)/ruff format --check
+
+lint: $(READY) ## ruff
+	$(BIN)/ruff check
+
+types: $(READY) ## mypy, strict, package and tests
+	$(BIN)/mypy
+
+imports: $(READY) ## do imports point downwards only?
+	$(BIN)/lint-imports
+
+docs: $(READY) ## write docs/cli.md anew from the command line's own help
+	$(PY) scripts/gen_cli_docs.py
+
+docs-check: $(READY) ## does docs/cli.md say what the command line says?
+	$(PY) scripts/gen_cli_docs.py --check
+
+bench: $(READY) ## measure gitprov and its peers side by side (an hour; ARGS=--quick for a trial)
+	$(PY) bench/run.py $(ARGS)
+
+soak: $(READY) services ## the tests that run for minutes
+	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)
+
+services: ## Debian packages some tests like to have; never fails
+	@sh scripts/services.sh
+
+constraints: $(READY) ## look for newer versions and write constraints.txt anew
+	sh scripts/constraints.sh
+
+setup: $(READY) ## only the virtual environment
+
+$(READY): pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/setup.sh
+	@touch $@
+
+clean: ## remove what make made
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
