@@ -13,6 +13,11 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 MAX_BYTES = 1 << 20
 """A document larger than this is refused before it is parsed, unless the caller says otherwise."""
 
+MAX_DEPTH = 64
+"""Arrays and objects nested deeper than this are refused, on every machine alike."""
+
+_SHOWN = 80
+
 
 def dumps(value: Json) -> bytes:
     """Returns the canonical bytes.
@@ -30,7 +35,7 @@ def loads(data: bytes, *, what: str, limit: int = MAX_BYTES) -> Json:
     """Parses canonical JSON. `dumps(loads(b)) == b`, and every other spelling is refused.
 
     Args:
-        data: the bytes, UTF-8.
+        data: the bytes, UTF-8; whole numbers beyond 2**53 - 1 are refused.
         what: names the place in errors ("note of 1234abcd, line 2").
         limit: the most bytes that are looked at.
 
@@ -45,15 +50,32 @@ def loads(data: bytes, *, what: str, limit: int = MAX_BYTES) -> Json:
         )
     except MalformedError as exc:
         raise MalformedError(f"{what}: {exc}") from None
-    except (ValueError, RecursionError) as exc:
+    except RecursionError:
+        raise MalformedError(f"{what} is nested deeper than {MAX_DEPTH}") from None
+    except ValueError as exc:
         raise MalformedError(f"{what} is not JSON: {exc}") from None
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _deeper_than(value, MAX_DEPTH):
+        raise MalformedError(f"{what} is nested deeper than {MAX_DEPTH}")
     try:
         again = dumps(value)
-    except RecursionError:
-        raise MalformedError(f"{what} is nested too deeply") from None
+    except MalformedError as exc:
+        raise MalformedError(f"{what}: {exc}") from None
     if again != data:
         raise MalformedError(f"{what} is not canonical JSON (RFC 8785)")
     return value
+
+
+def _deeper_than(value: Json, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        inner: list[Json] = []
+        for item in level:
+            if isinstance(item, dict):
+                inner.extend(item.values())
+            elif isinstance(item, list):
+                inner.extend(item)
+        level = inner
+    return any(isinstance(item, (dict, list)) for item in level)
 
 
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
@@ -121,10 +143,12 @@ class Fields:
         """Takes a field that may have only one value."""
         value = self._take(key)
         if value != wanted or type(value) is not type(wanted):
-            raise MalformedError(f"{self._what}: {key!r} must be {wanted!r}, not {value!r}")
+            raise MalformedError(
+                f"{self._what}: {key!r} must be {wanted!r}, not {repr(value)[:_SHOWN]}"
+            )
 
     def end(self) -> None:
         """Refuses what nobody took."""
         if self._rest:
-            names = ", ".join(repr(key) for key in sorted(self._rest)[:5])
+            names = ", ".join(repr(key[:_SHOWN]) for key in sorted(self._rest)[:5])
             raise MalformedError(f"{self._what} has unknown fields: {names}")

@@ -191,6 +191,8 @@ def verify_consistency(  # noqa: C901 - one algorithm of the RFC, kept in one pi
         raise VerificationError(f"a tree of {new} cannot extend one of {old}")
     if old in {0, new}:
         same = old_root == (tree.empty() if old == 0 else new_root)
+        if new == 0:
+            same = same and new_root == tree.empty()
         if proof or not same:
             raise VerificationError("the two tree heads are not consistent")
         return

@@ -28,7 +28,10 @@ _GIT_SHORT = re.compile(r"git~[0-9]+|gi[0-9a-f]{4}~[0-9]+")
 
 
 def show(path: bytes) -> str:
-    """Returns a printable form: UTF-8 where it is printable, escapes for everything else."""
+    """Returns a printable form: UTF-8 where it is printable, escapes for everything else.
+
+    No two paths have the same form.
+    """
     text = path.decode("utf-8", "surrogateescape")
     return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in text)
 
@@ -37,6 +40,8 @@ def _escape(char: str) -> str:
     code = ord(char)
     if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as surrogateescape keeps it
         return f"\\x{code - 0xDC00:02x}"
+    if 0x80 <= code <= 0xFF:  # unicode_escape would write it like a byte that is not UTF-8
+        return f"\\u{code:04x}"
     return char.encode("unicode_escape").decode("ascii")
 
 
@@ -76,13 +81,17 @@ def check_names(names: Sequence[bytes]) -> None:
 def _name_collision(names: Sequence[bytes]) -> None:
     seen: dict[str, bytes] = {}
     for name in names:
-        other = seen.setdefault(_folded(name), name)
-        if other is not name:
+        folded = _folded(name)
+        other = seen.get(folded)
+        if other == name:
+            raise MalformedError(f"the name '{show(name)}' occurs twice")
+        if other is not None:
             raise MalformedError(
                 f"the names '{show(other)}' and '{show(name)}' collide on a file system that "
                 "ignores case or Unicode normalisation",
                 hint="rename one of them",
             )
+        seen[folded] = name
 
 
 def _folded(name: bytes) -> str:

@@ -83,9 +83,15 @@ class ArtifactLeaf:
 
     @classmethod
     def of(cls, folder: str, pointer: Pointer) -> Self:
-        """Returns the leaf of a pointer that lies in a folder ("" for the top)."""
+        """Returns the leaf of a pointer that lies in a folder ("" for the top).
+
+        Raises:
+            MalformedError: the folder has a name that a record may not carry.
+        """
+        path = f"{folder}/{pointer.path}" if folder else pointer.path
+        RepoPath.parse(path.encode("utf-8", "surrogatepass"))
         return cls(
-            path=f"{folder}/{pointer.path}" if folder else pointer.path,
+            path=path,
             kind=pointer.kind,
             entry=pointer.type,
             root=pointer.root,

@@ -23,9 +23,10 @@ MAX_NOTE_BYTES = 64 << 10
 MAX_SIGNATURES = 100
 
 _ED25519 = b"\x01"
+_KEY_HASH_BYTES = 4
 _SIGNATURE = "\u2014 "
 _PRIVATE = "PRIVATE+KEY+"
-_NAME = re.compile(r"[^\s+\x00-\x1f\x7f]{1,200}")
+_NAME = re.compile(r"[^\s+\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 
@@ -97,7 +98,7 @@ class VerifierKey:
     def key_hash(self) -> bytes:
         """The four bytes that C2SP puts in front of a signature."""
         text = self.name.encode() + b"\n" + _ED25519 + self.public
-        return hashlib.sha256(text).digest()[:4]
+        return hashlib.sha256(text).digest()[:_KEY_HASH_BYTES]
 
     @property
     def key_id(self) -> str:
@@ -179,11 +180,14 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> TreeHead:
     signed = False
     for line in lines:
         name, _, encoded = line.removeprefix(_SIGNATURE).partition(" ")
+        check_key_name(name)
         raw = _decode(encoded, what="a signature")
-        key = known.get((name, raw[:4]))
+        if len(raw) <= _KEY_HASH_BYTES:
+            raise MalformedError("a signature is too short")
+        key = known.get((name, raw[:_KEY_HASH_BYTES]))
         if key is None:
             continue
-        if not key.holds(text.encode(), raw[4:]):
+        if not key.holds(text.encode(), raw[_KEY_HASH_BYTES:]):
             raise VerificationError(f"the signature of {key.name} does not hold")
         signed = True
     if not signed:
@@ -193,11 +197,17 @@ def open_note(note: str, keys: Sequence[VerifierKey]) -> TreeHead:
 
 def safe_name(name: str) -> str:
     """Returns a repository's name with what C2SP forbids in key names replaced by '-'."""
-    return re.sub(r"[\s+/\\\x00-\x1f\x7f]+", "-", name)[:100].strip("-") or "repository"
+    return (
+        re.sub(r"[\s+/\\\x00-\x1f\x7f\ud800-\udfff]+", "-", name)[:100].strip("-") or "repository"
+    )
 
 
 def _split(note: str) -> tuple[str, list[str]]:
-    if len(note.encode("utf-8", "surrogatepass")) > MAX_NOTE_BYTES:
+    try:
+        size = len(note.encode())
+    except UnicodeEncodeError:
+        raise MalformedError("a signed note is not UTF-8") from None
+    if size > MAX_NOTE_BYTES:
         raise MalformedError(f"a signed note is larger than {MAX_NOTE_BYTES} bytes")
     text, gap, signatures = note.rpartition("\n\n")
     lines = signatures.split("\n")

@@ -5,6 +5,7 @@ import yaml
 from gitprov.errors import MalformedError
 
 _WIDE = 1 << 20
+_STRING = "tag:yaml.org,2002:str"
 
 
 def write_scalar(text: str) -> str:
@@ -20,10 +21,12 @@ def read_scalar(text: str) -> str:
         MalformedError: it is no YAML, or not a string.
     """
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        # Composing runs no constructor: `!!bool x` and its like make PyYAML's own ones crash.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
         reason = str(exc).partition("\n")[0]
         raise MalformedError(f"not a YAML string: {text[:80]!r} ({reason})") from None
-    if not isinstance(value, str):
+    if not isinstance(node, yaml.ScalarNode) or node.tag != _STRING:
         raise MalformedError(f"not a YAML string: {text[:80]!r}")
+    value: str = node.value
     return value

@@ -1,6 +1,7 @@
 """Files that are either the old one or the new one, whatever happens in between."""
 
 import contextlib
+import errno
 import os
 import stat
 
@@ -54,10 +55,12 @@ def atomic_write(path: str, data: bytes, *, mode: int = 0o666, durable: bool = T
         os.rename(temporary, path)
         if durable:
             fsync_dir(folder)
-    except OSError as exc:
+    except BaseException as exc:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise fault(exc, "write", path) from exc
+        if isinstance(exc, OSError):
+            raise fault(exc, "write", path) from exc
+        raise
 
 
 def read_bounded(path: str | bytes, limit: int) -> bytes:
@@ -73,6 +76,8 @@ def read_bounded(path: str | bytes, limit: int) -> bytes:
     except FileNotFoundError as exc:
         raise UnavailableError(f"there is no file {os.fsdecode(path)}") from exc
     except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            raise MalformedError(f"{os.fsdecode(path)} is a symlink, not a regular file") from exc
         raise fault(exc, "read", path) from exc
     try:
         status = os.fstat(fd)

@@ -5,8 +5,11 @@ import os
 import sqlite3
 
 from gitprov.errors import EnvironmentFault
+from gitprov.platform.files import fault, fsync_dir
+from gitprov.platform.locks import file_lock
 
 _WAIT_SECONDS = 3600.0
+_BESIDE = ("-wal", "-shm", "-journal")
 
 
 def open_database(path: str, *, schema: str, version: int, durable: bool) -> sqlite3.Connection:
@@ -16,58 +19,94 @@ def open_database(path: str, *, schema: str, version: int, durable: bool) -> sql
     the connection is in autocommit mode, so say `BEGIN IMMEDIATE`.
 
     Args:
-        path: the file.
-        schema: the statements that make it, run once.
-        version: kept in `user_version`.
+        path: the file; `<path>.lock` lies beside it.
+        schema: the statements that make it, run once; no ";" inside a statement.
+        version: kept in `user_version`, from 1.
         durable: whether a commit waits for the disk. A database that is not durable is a cache:
             when it is damaged or of another version, it is thrown away and made anew.
 
     Raises:
         EnvironmentFault: it cannot be opened, is damaged, or is of another version.
     """
-    try:
-        return _open(path, schema, version, durable)
-    except (sqlite3.DatabaseError, EnvironmentFault) as exc:
-        if durable or isinstance(exc, sqlite3.OperationalError):
-            if isinstance(exc, EnvironmentFault):
-                raise
-            raise EnvironmentFault(f"cannot open the database {path}: {exc}") from exc
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path + suffix)
-    try:
-        return _open(path, schema, version, durable)
-    except sqlite3.DatabaseError as exc:
-        raise EnvironmentFault(f"cannot open the database {path}: {exc}") from exc
-
-
-def _open(path: str, schema: str, version: int, durable: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
-    )
-    try:
-        found = connection.execute("PRAGMA user_version").fetchone()[0]
-        connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
-        if found == 0:
-            connection.execute("PRAGMA journal_mode=WAL")
-            _create(connection, schema, version)
-        elif found != version:
-            raise EnvironmentFault(
-                f"the database {path} has version {found}; this gitprov uses {version}",
-                hint="use the gitprov that wrote it, or a newer one",
-            )
-    except BaseException:
-        connection.close()
-        raise
+    connection = _open(path, version, durable)
+    if connection is None:
+        with file_lock(path + ".lock"):
+            connection = _open(path, version, durable)  # another process may have made it
+            if connection is None:
+                _make(path, schema, version, durable)
+                connection = _open(path, version, durable)
+    if connection is None:
+        raise EnvironmentFault(f"the database {path} went away while it was opened")
     return connection
 
 
-def _create(connection: sqlite3.Connection, schema: str, version: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    # Another process may have made it while this one waited.
-    if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-        for statement in schema.split(";"):
-            if statement.strip():
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version={version}")
-    connection.execute("COMMIT")
+def _open(path: str, version: int, durable: bool) -> sqlite3.Connection | None:
+    """Returns a connection, or None when the file is to be made (anew)."""
+    try:
+        if os.stat(path).st_size == 0:
+            return None
+    except FileNotFoundError:
+        return None
+    except OSError as exc:
+        raise fault(exc, "open the database", path) from exc
+    connection = None
+    try:
+        connection = _connect(path)
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == version:
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+            return connection
+    except sqlite3.DatabaseError as exc:
+        if connection is not None:
+            connection.close()
+        # An OperationalError speaks of the file's surroundings, not of what it holds.
+        if durable or isinstance(exc, sqlite3.OperationalError):
+            raise EnvironmentFault(f"cannot open the database {path}: {exc}") from exc
+        return None
+    connection.close()
+    if durable:
+        raise EnvironmentFault(
+            f"the database {path} has version {found}; this gitprov uses {version}",
+            hint="use the gitprov that wrote it, or a newer one",
+        )
+    return None
+
+
+def _make(path: str, schema: str, version: int, durable: bool) -> None:
+    """Makes the database beside its place, then moves it there; the caller holds the lock.
+
+    Switching a file that others have open to the write-ahead log is the one moment at which
+    SQLite says "locked" without waiting.
+    """
+    new = path + ".new"
+    try:
+        _remove(new, *(new + ending for ending in _BESIDE))
+        with contextlib.closing(_connect(new)) as connection:
+            connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'OFF'}")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in schema.split(";"):
+                if statement.strip():
+                    connection.execute(statement)
+            connection.execute(f"PRAGMA user_version={version}")
+            connection.execute("COMMIT")
+        _remove(*(path + ending for ending in _BESIDE))
+        os.rename(new, path)
+        if durable:
+            fsync_dir(os.path.dirname(path) or ".")
+    except OSError as exc:
+        raise fault(exc, "make the database", path) from exc
+    except sqlite3.DatabaseError as exc:
+        raise EnvironmentFault(f"cannot make the database {path}: {exc}") from exc
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=_WAIT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+
+
+def _remove(*paths: str) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
