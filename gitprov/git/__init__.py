@@ -1,0 +1,1 @@
+"""Git: its executable, its objects, our notes and log in its refs, its hooks, its remotes."""

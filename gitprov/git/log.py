@@ -1,0 +1,468 @@
+"""The log: an append-only Merkle log of record roots, kept as C2SP tlog-tiles in a git ref.
+
+The tree behind the ref holds the tiles, `key` (the log's public key, one line) and `checkpoint`
+(the newest signed tree head, once there is one). What is read is judged: sizes come from the tiles
+that are there, roots are computed, and anything odd is a MalformedError that names ref and path.
+"""
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gitprov.core.digest import DIGEST_BYTES, Digest, Sha256Digest
+from gitprov.core.merkle import LOG, consistency_proof, inclusion_proof, root
+from gitprov.core.paths import show
+from gitprov.errors import MalformedError, UnavailableError
+from gitprov.git.objects import ObjectReader
+from gitprov.git.repo import Repository
+from gitprov.git.tiles import (
+    ENTRIES,
+    HASH_BYTES,
+    HEIGHT,
+    MAX_BUNDLE_BYTES,
+    WIDTH,
+    Overlay,
+    Tile,
+    format_entries,
+    grow,
+    parse_entries,
+    subtree,
+    tiles_of,
+)
+from gitprov.platform.files import read_bounded
+
+LOCAL_PREFIX = "refs/gitprov/log/"
+REMOTE_PREFIX = "refs/gitprov/remotes/"
+CHECKPOINT = b"checkpoint"
+KEY = b"key"
+
+PUBLIC_KEY_FILE = "log.pub"
+PRIVATE_KEY_FILE = "log.key"
+
+MAX_SIGNED_NOTE_BYTES = 64 << 10
+MAX_KEY_BYTES = 1024
+MAX_FILES = 1 << 20
+"""A tree with more files than this is refused: that would be a log of 130 million records."""
+
+_ENTRY_BYTES = 2 + DIGEST_BYTES
+_KEY_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
+_SIZE = re.compile(rb"0|[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class LogKey:
+    """The public key of a log as the hooks need it: without loading a library for signatures.
+
+    Attributes:
+        vkey: the key's text form, C2SP's `<name>+<hash>+<base64>`.
+        key_id: the log's id, 16 hex digits.
+    """
+
+    vkey: str
+    key_id: str
+
+    @property
+    def ref(self) -> str:
+        """The ref that holds the log of this clone."""
+        return LOCAL_PREFIX + self.key_id
+
+    @property
+    def origin(self) -> str:
+        """The name of the log in its signed tree heads."""
+        return self.vkey.partition("+")[0]
+
+    @classmethod
+    def parse(cls, text: str) -> "LogKey":
+        """Parses one line; whether the key's own hash fits is judged where signatures are."""
+        vkey = text.removesuffix("\n")
+        parts = vkey.split("+", 2)
+        try:
+            public = base64.b64decode(parts[2], validate=True)[1:]
+        except (IndexError, binascii.Error, ValueError):
+            public = b""
+        key_id = hashlib.sha256(public).hexdigest()[:16]
+        if len(public) != DIGEST_BYTES or not parts[0].endswith("/" + key_id):
+            raise MalformedError(f"not the public key of a log: {show(vkey[:120].encode())}")
+        return cls(vkey, key_id)
+
+
+def read_log_key(repo: Repository) -> LogKey | None:
+    """Returns the public key of this clone's log, None when it has none yet."""
+    path = os.path.join(repo.data_dir, PUBLIC_KEY_FILE)
+    try:
+        return LogKey.parse(read_bounded(path, MAX_KEY_BYTES).decode("utf-8", "replace"))
+    except UnavailableError:
+        return None
+
+
+class LogReader:
+    """One log at one commit of its ref: an empty one when there is no such commit."""
+
+    def __init__(self, objects: ObjectReader, ref: str, commit: str | None) -> None:
+        """Reads what files there are; their contents follow when they are asked for.
+
+        Raises:
+            MalformedError: the tree holds something that no log has, or lacks a tile.
+        """
+        self.ref = ref
+        self.tip = commit
+        self._objects = objects
+        self._files: dict[bytes, str] = {}
+        self._widths: dict[tuple[int, int], list[int]] = {}
+        self._cache: dict[tuple[int, int], bytes] = {}
+        self._known: dict[bytes, int] | None = None
+        self._subtrees: dict[tuple[int, int], bytes] = {}
+        if commit is not None:
+            self._list(commit)
+        self.size = self._measure()
+
+    @classmethod
+    def open(cls, repo: Repository, ref: str) -> "LogReader":
+        """Returns the log behind a ref as it is now."""
+        return cls(repo.objects, ref, repo.ref(ref))
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key: the last part of the ref."""
+        return self.ref.rpartition("/")[2]
+
+    def root(self, size: int | None = None) -> Sha256Digest:
+        """Returns the root of the tree over the first `size` entries, by default over all."""
+        return Sha256Digest(self.subtree(0, self.size if size is None else size))
+
+    def subtree(self, start: int, end: int) -> bytes:
+        """Returns the root over `start <= i < end`: the `Subtree` of this log."""
+        known = self._subtrees.get((start, end))
+        if known is None:
+            # Proofs of neighbours share most of their nodes.
+            known = self._subtrees[start, end] = subtree(self, self.size, start, end)
+        return known
+
+    def inclusion(self, index: int, size: int | None = None) -> list[bytes]:
+        """Returns the inclusion proof of an entry in the tree of `size`."""
+        size = self._within(size)
+        return inclusion_proof(self.subtree, index, size)
+
+    def consistency(self, old: int, new: int | None = None) -> list[bytes]:
+        """Returns the proof that the tree of `new` begins with that of `old`."""
+        return consistency_proof(self.subtree, old, self._within(new))
+
+    def entry(self, index: int) -> Digest:
+        """Returns one entry, a record root."""
+        if not 0 <= index < self.size:
+            raise ValueError(f"no entry {index} in a log of {self.size}")
+        number, offset = divmod(index, WIDTH)
+        return Digest(self._bundle(number)[offset])
+
+    def entries(self) -> list[Digest]:
+        """Returns all entries in their order."""
+        self._prefetch()
+        return [Digest(e) for n in range(self._bundles()) for e in self._bundle(n)]
+
+    def find(self, record_root: Digest) -> int | None:
+        """Returns the index of a record root, the first one, or None."""
+        return self._index().get(record_root.raw)
+
+    def signed_note(self) -> str | None:
+        """Returns the newest signed tree head as it stands, unverified, or None."""
+        data = self._file(CHECKPOINT, MAX_SIGNED_NOTE_BYTES)
+        try:
+            return None if data is None else data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise self._malformed(CHECKPOINT, "it is not UTF-8") from None
+
+    def vkey(self) -> str | None:
+        """Returns the public key that the log claims, one line without its end, or None."""
+        data = self._file(KEY, MAX_KEY_BYTES)
+        return None if data is None else data.decode("utf-8", "replace").removesuffix("\n")
+
+    def audit(self) -> None:
+        """Recomputes every tile from the entries.
+
+        Raises:
+            MalformedError: a tile does not hold what is below it.
+        """
+        self._prefetch()
+        level = 0
+        hashes = [LOG.leaf(e) for n in range(self._bundles()) for e in self._bundle(n)]
+        while hashes:
+            above: list[bytes] = []
+            for at in range(0, len(hashes), WIDTH):
+                some = hashes[at : at + WIDTH]
+                number = at // WIDTH
+                if self.tile(level, number, len(some))[: len(some) * HASH_BYTES] != b"".join(some):
+                    path = Tile(level, number, len(some)).path
+                    raise self._malformed(path, "it does not hold what is below it")
+                if len(some) == WIDTH:
+                    above.append(root(LOG, some))
+            hashes = above
+            level += 1
+
+    def tile(self, level: int, number: int, width: int) -> bytes:
+        """Returns the widest tile that is there; see `TileSource`."""
+        found = self._cache.get((level, number))
+        if found is not None:
+            return found
+        tile = self._widest(level, number, width)
+        data = self._file(tile.path, MAX_BUNDLE_BYTES) or b""
+        self._check(tile, data)
+        self._cache[level, number] = data
+        return data
+
+    def _within(self, size: int | None) -> int:
+        if size is None:
+            return self.size
+        if not 0 <= size <= self.size:
+            raise ValueError(f"the log has {self.size} entries, not {size}")
+        return size
+
+    def _list(self, commit: str) -> None:
+        found = self._objects.commit(commit)
+        if found is None:
+            raise UnavailableError(f"the log {self.ref} is not complete: {commit} is missing")
+        todo = [(b"", found.tree)]
+        while todo:
+            folder, oid = todo.pop()
+            for entry in self._objects.tree(oid):
+                path = folder + entry.name
+                if entry.is_tree and path.count(b"/") < 8:
+                    todo.append((path + b"/", entry.oid.hex()))
+                else:
+                    self._files[path] = entry.oid.hex()
+            if len(self._files) + len(todo) > MAX_FILES:
+                raise MalformedError(f"the log {self.ref} has more than {MAX_FILES} files")
+        for path in self._files:
+            if path in (CHECKPOINT, KEY):
+                continue
+            try:
+                tile = Tile.parse(path)
+            except MalformedError as exc:
+                raise self._malformed(path, str(exc)) from None
+            self._widths.setdefault((tile.level, tile.number), []).append(tile.width)
+
+    def _measure(self) -> int:
+        """The size that the tiles of level 0 give; every tile of that size must be there."""
+        last = max((number for level, number in self._widths if level == 0), default=None)
+        if last is None:
+            if self._widths:
+                raise self._malformed(Tile(0, 0, 1).path, "it is missing")
+            return 0
+        size = last * WIDTH + max(self._widths[0, last])
+        for level in (ENTRIES, 0, 1, 2, 3, 4, 5, 6, 7):
+            count = size >> (HEIGHT * max(level, 0))
+            for number in range(-(-count // WIDTH)):
+                self._widest(level, number, min(WIDTH, count - number * WIDTH))
+        for level, number in self._widths:
+            if number * WIDTH >= size >> (HEIGHT * max(level, 0)):
+                path = Tile(level, number, max(self._widths[level, number])).path
+                raise self._malformed(path, f"it lies beyond the log's size, {size}")
+        return size
+
+    def _widest(self, level: int, number: int, width: int) -> Tile:
+        widest = max(self._widths.get((level, number), [0]))
+        if widest < width:
+            raise self._malformed(Tile(level, number, width).path, "it is missing")
+        return Tile(level, number, widest)
+
+    def _check(self, tile: Tile, data: bytes) -> None:
+        if tile.level != ENTRIES:
+            if len(data) != tile.width * HASH_BYTES:
+                raise self._malformed(tile.path, f"it does not hold {tile.width} hashes")
+            return
+        try:
+            entries = parse_entries(data)
+        except MalformedError as exc:
+            raise self._malformed(tile.path, str(exc)) from None
+        if len(entries) != tile.width or any(len(e) != DIGEST_BYTES for e in entries):
+            raise self._malformed(tile.path, f"it does not hold {tile.width} record roots")
+
+    def _file(self, path: bytes, limit: int) -> bytes | None:
+        oid = self._files.get(path)
+        if oid is None:
+            return None
+        try:
+            return self._objects.need(oid, "blob", limit=limit)
+        except MalformedError as exc:
+            raise self._malformed(path, str(exc)) from exc
+
+    def _malformed(self, path: bytes, reason: str) -> MalformedError:
+        return MalformedError(f"the log {self.ref}: {show(path)}: {reason}")
+
+    def _bundles(self) -> int:
+        return -(-self.size // WIDTH)
+
+    def _bundle(self, number: int) -> list[bytes]:
+        width = min(WIDTH, self.size - number * WIDTH)
+        data = self.tile(ENTRIES, number, width)
+        # Every entry was checked to have the same length, so they need not be parsed again.
+        return [
+            data[at + 2 : at + _ENTRY_BYTES] for at in range(0, width * _ENTRY_BYTES, _ENTRY_BYTES)
+        ]
+
+    def _prefetch(self) -> None:
+        """Reads all entry bundles with many questions in flight."""
+        tiles = {
+            self._files[tile.path]: tile
+            for tile in (
+                self._widest(ENTRIES, number, min(WIDTH, self.size - number * WIDTH))
+                for number in range(self._bundles())
+                if (ENTRIES, number) not in self._cache
+            )
+        }
+        for oid, found in self._objects.get_many(tiles, limit=MAX_BUNDLE_BYTES):
+            if found is not None and found.type == "blob":
+                tile = tiles[oid]
+                self._check(tile, found.data)
+                self._cache[ENTRIES, tile.number] = found.data
+
+    def _index(self) -> dict[bytes, int]:
+        if self._known is None:
+            self._prefetch()
+            self._known = {}
+            index = 0
+            for number in range(self._bundles()):
+                for entry in self._bundle(number):
+                    self._known.setdefault(entry, index)
+                    index += 1
+        return self._known
+
+    def signed_size(self) -> int:
+        """Returns the size that the signed tree head speaks of, 0 when there is none."""
+        data = self._file(CHECKPOINT, MAX_SIGNED_NOTE_BYTES)
+        if data is None:
+            return 0
+        lines = data.split(b"\n", 2)
+        if len(lines) < 3 or not _SIZE.fullmatch(lines[1]) or int(lines[1]) > self.size:
+            raise self._malformed(CHECKPOINT, "it has no size of this log")
+        return int(lines[1])
+
+    def has(self, path: bytes) -> bool:
+        """Whether the tree has a file."""
+        return path in self._files
+
+    def partial_tiles(self) -> list[Tile]:
+        """Returns the partial tiles that are there."""
+        return [
+            Tile(level, number, width)
+            for (level, number), widths in self._widths.items()
+            for width in widths
+            if width != WIDTH
+        ]
+
+
+def cut_tile(tile: Tile, data: bytes) -> bytes:
+    """Returns the first `width` things of a wider tile."""
+    if tile.level == ENTRIES:
+        return format_entries(parse_entries(data)[: tile.width])
+    return data[: tile.width * HASH_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class LogChange:
+    """What an append makes of a log.
+
+    Attributes:
+        files: new contents by path; None takes a file away.
+        indices: where each given root stands, old or new.
+        size: the new size.
+        root: the new root.
+    """
+
+    files: Mapping[bytes, bytes | None]
+    indices: Mapping[Digest, int]
+    size: int
+    root: Sha256Digest
+
+
+def append(
+    log: LogReader, roots: Iterable[Digest], *, key: LogKey, signed_note: str | None = None
+) -> LogChange:
+    """Returns what to write so that the log has these roots; one that is there is not added again.
+
+    Args:
+        log: the log as it is.
+        roots: record roots.
+        key: the log's key, stored beside the tiles.
+        signed_note: a newly signed tree head of this log.
+    """
+    indices, fresh = _sort_out(log, roots)
+    made = grow(log, log.size, [digest.raw for digest in fresh])
+    size = log.size + len(fresh)
+    files: dict[bytes, bytes | None] = {tile.path: data for tile, data in made.items()}
+    overlay = Overlay(made, log)
+    signed = log.signed_size()
+    newer = signed_note is not None and _size_in(signed_note, size) >= signed
+    if signed_note is not None and newer:
+        signed = _size_in(signed_note, size)
+    wanted = {*tiles_of(size), *tiles_of(signed)}
+    for tile in wanted:
+        if tile.path not in files and not log.has(tile.path):
+            files[tile.path] = cut_tile(tile, overlay.tile(*tile))
+    for tile in log.partial_tiles():
+        if tile not in wanted:
+            files[tile.path] = None
+    if log.vkey() != key.vkey:
+        files[KEY] = key.vkey.encode() + b"\n"
+    if signed_note is not None and newer and log.signed_note() != signed_note:
+        files[CHECKPOINT] = signed_note.encode()
+    return LogChange(files, indices, size, Sha256Digest(subtree(overlay, size, 0, size)))
+
+
+def _sort_out(log: LogReader, roots: Iterable[Digest]) -> tuple[dict[Digest, int], list[Digest]]:
+    """Where each root stands or will stand, and those that are new."""
+    indices: dict[Digest, int] = {}
+    fresh: list[Digest] = []
+    for digest in roots:
+        if digest in indices:
+            continue
+        known = log.find(digest)
+        if known is None:
+            known = log.size + len(fresh)
+            fresh.append(digest)
+        indices[digest] = known
+    return indices, fresh
+
+
+def _size_in(signed_note: str, size: int) -> int:
+    lines = signed_note.encode().split(b"\n", 2)
+    if len(lines) < 3 or not _SIZE.fullmatch(lines[1]) or int(lines[1]) > size:
+        raise MalformedError("the signed tree head is not one of this log")
+    return int(lines[1])
+
+
+@dataclass(frozen=True, slots=True)
+class LogRef:
+    """Where a log is kept: `remote` is None for one that this repository writes."""
+
+    ref: str
+    key_id: str
+    remote: str | None
+    commit: str
+
+
+def known_logs(repo: Repository) -> list[LogRef]:
+    """Returns every log in the repository: its own, then what remotes have sent."""
+    logs = [_log_ref(ref, oid) for ref, oid in repo.refs("refs/gitprov/").items()]
+    return sorted(
+        (log for log in logs if log is not None), key=lambda log: (log.remote or "", log.ref)
+    )
+
+
+def _log_ref(ref: str, commit: str) -> LogRef | None:
+    place, _, key_id = ref.rpartition("/")
+    if not _KEY_ID.fullmatch(key_id):
+        return None
+    if place + "/" == LOCAL_PREFIX:
+        return LogRef(ref, key_id, None, commit)
+    if place.startswith(REMOTE_PREFIX) and place.endswith("/log"):
+        return LogRef(ref, key_id, place[len(REMOTE_PREFIX) : -len("/log")], commit)
+    return None
+
+
+def remote_log_prefix(remote: str) -> str:
+    """Returns where a remote's logs are kept."""
+    return f"{REMOTE_PREFIX}{remote}/log/"

@@ -1,0 +1,249 @@
+"""A repository: where it is, what its refs say, and how its objects are read."""
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import Literal, Self, cast
+
+from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.git.command import Git, GitError, printable
+from gitprov.git.objects import ObjectReader
+from gitprov.platform.files import fault
+
+MINIMUM_GIT = "2.31"
+
+_OWN_REFS = ("refs/notes/*", "refs/gitprov/*", "refs/stash")
+_LOCK_PAUSE_SECONDS = 0.05
+_LOCK_ATTEMPTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """One repository as seen from one worktree. Close it, or use it in a `with`.
+
+    Attributes:
+        git_dir: absolute; `<common>/worktrees/<name>` in a linked worktree.
+        common_dir: absolute; shared by all worktrees.
+        worktree: its top, absolute, or None in a bare repository.
+        object_format: what its object ids are.
+        is_shallow: whether history is cut off.
+        git: runs git on it, in the worktree's top (or in the git dir when there is none).
+        objects: reads its objects.
+    """
+
+    git_dir: str
+    common_dir: str
+    worktree: str | None
+    object_format: Literal["sha1", "sha256"]
+    is_shallow: bool
+    git: Git = field(repr=False, compare=False)
+    objects: ObjectReader = field(repr=False, compare=False)
+
+    @classmethod
+    def discover(
+        cls,
+        cwd: str,
+        *,
+        git_dir: str | None = None,
+        work_tree: str | None = None,
+        offline: bool = False,
+    ) -> Self:
+        """Finds the repository around a folder, with one call of git.
+
+        Args:
+            cwd: where to look from.
+            git_dir: the user's own `GIT_DIR`; never the one that git gives to a hook.
+            work_tree: the user's own `GIT_WORK_TREE`.
+            offline: whether a partial clone must not fetch what it lacks (hooks).
+
+        Raises:
+            UsageError: there is none.
+            EnvironmentFault: git is too old, or refuses the repository.
+        """
+        given = {"GIT_DIR": git_dir, "GIT_WORK_TREE": work_tree}
+        env = {name: value for name, value in given.items() if value is not None}
+        if offline:
+            env["GIT_NO_LAZY_FETCH"] = "1"
+        if not os.path.isdir(cwd):
+            raise UsageError(f"there is no folder {cwd}")
+        values = _rev_parse(Git(cwd, env=env))
+        object_format, shallow, git_dir, common_dir, top = values
+        env["GIT_DIR"] = git_dir
+        if top is not None:
+            env["GIT_WORK_TREE"] = top
+        git = Git(top or git_dir, env=env)
+        return cls(
+            git_dir=git_dir,
+            common_dir=common_dir,
+            worktree=top,
+            object_format=cast("Literal['sha1', 'sha256']", object_format),
+            is_shallow=shallow == "true",
+            git=git,
+            objects=ObjectReader(git),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the processes that read objects."""
+        self.objects.close()
+
+    @property
+    def hash_len(self) -> int:
+        """The length of an object id in bytes."""
+        return 20 if self.object_format == "sha1" else 32
+
+    @property
+    def data_dir(self) -> str:
+        """Our folder in the repository, shared by all worktrees; made when it is not there."""
+        path = os.path.join(self.common_dir, "gitprov")
+        if not os.path.isdir(path):
+            try:
+                os.makedirs(path, mode=0o700, exist_ok=True)
+            except OSError as exc:
+                raise fault(exc, "create", path) from exc
+        return path
+
+    @property
+    def hooks_dir(self) -> str:
+        """The folder where git looks for hooks: `core.hooksPath`, or `hooks` in the common dir."""
+        return self.git.text("rev-parse", "--path-format=absolute", "--git-path", "hooks")
+
+    def resolve(self, rev: str) -> str:
+        """Returns the full id of the commit that a revision names.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
+        check_rev(rev)
+        found = self.objects.get(rev + "^{commit}")
+        if found is None or found.type != "commit":
+            hint = "this clone is shallow: `git fetch --unshallow`" if self.is_shallow else None
+            raise UsageError(f"there is no commit {rev!r}", hint=hint)
+        return found.oid
+
+    def head(self) -> str | None:
+        """Returns the id of the current commit, None before the first one."""
+        found = self.objects.get("HEAD^{commit}")
+        return None if found is None else found.oid
+
+    def rev_list(
+        self, *revs: str, everything: bool = False, limit: int | None = None, reverse: bool = False
+    ) -> list[str]:
+        """Returns commits, newest first.
+
+        Args:
+            revs: revisions or ranges (`A..B`).
+            everything: all refs but our own and the stash, and HEAD.
+            limit: at most so many, the newest.
+            reverse: oldest first.
+
+        Raises:
+            UsageError: a revision is unknown.
+        """
+        for rev in revs:
+            check_rev(rev)
+        options = ["--topo-order"]
+        if limit is not None:
+            options.append(f"--max-count={limit}")
+        if reverse:
+            options.append("--reverse")
+        if everything:
+            options += [f"--exclude={pattern}" for pattern in _OWN_REFS] + ["--all"]
+        done = self.git.call("rev-list", *options, *revs, "--")
+        if done.returncode:
+            raise UsageError(f"cannot list the commits of {' '.join(revs)}: {_last(done.stderr)}")
+        return done.stdout.decode("ascii").split()
+
+    def refs(self, prefix: str) -> dict[str, str]:
+        """Returns refs below a prefix, or the ref of that very name, with what they point to."""
+        output = self.git.run("for-each-ref", "--format=%(objectname) %(refname)", prefix)
+        lines = (line.partition(" ") for line in os.fsdecode(output).splitlines())
+        return {name: oid for oid, _, name in lines}
+
+    def ref(self, name: str) -> str | None:
+        """Returns the commit that a full ref name points to, or None."""
+        found = self.objects.get(name + "^{commit}")
+        return None if found is None else found.oid
+
+    def update_ref(self, ref: str, new: str, old: str | None) -> bool:
+        """Moves a ref by compare-and-swap; None as `old` means that it must not exist yet.
+
+        Returns:
+            False when the ref is not at `old` any more; nothing is changed then.
+        """
+        expected = old or "0" * (2 * self.hash_len)
+        for attempt in range(_LOCK_ATTEMPTS):
+            done = self.git.call("update-ref", ref, new, expected)
+            if done.returncode == 0:
+                return True
+            if self.refs(ref).get(ref) != old:
+                return False
+            if b"Unable to create" not in done.stderr or attempt == _LOCK_ATTEMPTS - 1:
+                raise GitError("update-ref", done.returncode, done.stderr)
+            time.sleep(_LOCK_PAUSE_SECONDS)
+        return False
+
+    def in_progress_rebase(self) -> bool:
+        """Whether a rebase (or `git am`) is under way in this worktree."""
+        return any(
+            os.path.isdir(os.path.join(self.git_dir, name))
+            for name in ("rebase-merge", "rebase-apply")
+        )
+
+    def config(self, name: str) -> list[str]:
+        """Returns all values of a configuration variable, the strongest last."""
+        output = self.git.run("config", "--null", "--get-all", name, ok=(0, 1))
+        return [os.fsdecode(value) for value in output.split(b"\0")[:-1]]
+
+
+def check_rev(rev: str) -> None:
+    """Refuses what git would take for an option, and what cannot be a revision."""
+    if not rev or rev.startswith("-") or "\n" in rev or "\0" in rev:
+        raise UsageError(f"not a revision: {rev!r}")
+
+
+def _rev_parse(git: Git) -> tuple[str, str, str, str, str | None]:
+    questions = (
+        "--show-object-format",
+        "--is-shallow-repository",
+        "--absolute-git-dir",
+        "--git-common-dir",
+        "--show-toplevel",
+    )
+    done = git.call("rev-parse", "--path-format=absolute", *questions)
+    lines = os.fsdecode(done.stdout).removesuffix("\n").split("\n")
+    if lines[0].startswith("--"):
+        raise EnvironmentFault(f"git is too old: gitprov needs {MINIMUM_GIT} or newer")
+    if len(lines) < 4 or lines[0] not in ("sha1", "sha256"):
+        _explain(git, done.stderr)
+    # git stops at the last question when there is no worktree; the answers before it stand.
+    if len(lines) > 5 or (done.returncode and len(lines) > 4):
+        lines = lines[:2] + _one_by_one(git, questions[2:])
+    top = lines[4] if len(lines) > 4 and lines[4] else None
+    return lines[0], lines[1], lines[2], lines[3], top
+
+
+def _one_by_one(git: Git, questions: tuple[str, ...]) -> list[str]:
+    """Asks again singly: a path holds a newline, so that the lines cannot be told apart."""
+    return [git.text("rev-parse", "--path-format=absolute", q, ok=(0, 128)) for q in questions]
+
+
+def _explain(git: Git, stderr: bytes) -> None:
+    said = printable(stderr)
+    if "not a git repository" in said:
+        raise UsageError(f"not a git repository: {git.cwd}", hint="`git init` makes one")
+    if "dubious ownership" in said:
+        raise EnvironmentFault(
+            f"git does not trust {git.cwd}: it belongs to another user",
+            hint=f"git config --global --add safe.directory {git.cwd}",
+        )
+    raise GitError("rev-parse", 128, stderr)
+
+
+def _last(stderr: bytes) -> str:
+    return (printable(stderr).splitlines() or ["unknown revision"])[-1]
