@@ -48,7 +48,11 @@ MAX_KEY_BYTES = 1024
 MAX_FILES = 1 << 20
 """A tree with more files than this is refused: that would be a log of 130 million records."""
 
-_ENTRY_BYTES = 2 + DIGEST_BYTES
+_ENTRY_HEAD = DIGEST_BYTES.to_bytes(2, "big")
+_ENTRY_BYTES = len(_ENTRY_HEAD) + DIGEST_BYTES
+_FEW_SEARCHES = 8
+"""From then on an index of all entries pays; a hook searches once."""
+
 _KEY_ID = re.compile(r"[0-9a-f]{16}", re.ASCII)
 _SIZE = re.compile(rb"0|[1-9][0-9]{0,17}")
 
@@ -115,6 +119,7 @@ class LogReader:
         self._widths: dict[tuple[int, int], list[int]] = {}
         self._cache: dict[tuple[int, int], bytes] = {}
         self._known: dict[bytes, int] | None = None
+        self._searches = 0
         self._subtrees: dict[tuple[int, int], bytes] = {}
         if commit is not None:
             self._list(commit)
@@ -165,7 +170,10 @@ class LogReader:
 
     def find(self, record_root: Digest) -> int | None:
         """Returns the index of a record root, the first one, or None."""
-        return self._index().get(record_root.raw)
+        self._searches += 1
+        if self._searches > _FEW_SEARCHES:
+            return self._index().get(record_root.raw)
+        return self._scan(record_root.raw)
 
     def signed_note(self) -> str | None:
         """Returns the newest signed tree head as it stands, unverified, or None."""
@@ -273,11 +281,9 @@ class LogReader:
             if len(data) != tile.width * HASH_BYTES:
                 raise self._malformed(tile.path, f"it does not hold {tile.width} hashes")
             return
-        try:
-            entries = parse_entries(data)
-        except MalformedError as exc:
-            raise self._malformed(tile.path, str(exc)) from None
-        if len(entries) != tile.width or any(len(e) != DIGEST_BYTES for e in entries):
+        heads = (data[0::_ENTRY_BYTES], data[1::_ENTRY_BYTES])
+        wanted = tuple(bytes([value]) * tile.width for value in _ENTRY_HEAD)
+        if len(data) != tile.width * _ENTRY_BYTES or heads != wanted:
             raise self._malformed(tile.path, f"it does not hold {tile.width} record roots")
 
     def _file(self, path: bytes, limit: int) -> bytes | None:
@@ -298,7 +304,7 @@ class LogReader:
     def _bundle(self, number: int) -> list[bytes]:
         width = min(WIDTH, self.size - number * WIDTH)
         data = self.tile(ENTRIES, number, width)
-        # Every entry was checked to have the same length, so they need not be parsed again.
+        # `_check` saw that every entry has the same length.
         return [
             data[at + 2 : at + _ENTRY_BYTES] for at in range(0, width * _ENTRY_BYTES, _ENTRY_BYTES)
         ]
@@ -318,6 +324,19 @@ class LogReader:
                 tile = tiles[oid]
                 self._check(tile, found.data)
                 self._cache[ENTRIES, tile.number] = found.data
+
+    def _scan(self, raw: bytes) -> int | None:
+        self._prefetch()
+        for number in range(self._bundles()):
+            width = min(WIDTH, self.size - number * WIDTH)
+            data = self.tile(ENTRIES, number, width)
+            at = data.find(raw, 0, width * _ENTRY_BYTES)
+            # A root may also occur across two entries, where none begins.
+            while at >= 0 and at % _ENTRY_BYTES != len(_ENTRY_HEAD):
+                at = data.find(raw, at + 1, width * _ENTRY_BYTES)
+            if at >= 0:
+                return number * WIDTH + at // _ENTRY_BYTES
+        return None
 
     def _index(self) -> dict[bytes, int]:
         if self._known is None:
