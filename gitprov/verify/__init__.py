@@ -1,0 +1,1 @@
+"""Judging: evidence in, findings out. No file, no git, no network; `ops` gathers the evidence."""

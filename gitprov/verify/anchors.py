@@ -1,0 +1,116 @@
+"""The checks `anchor:<network>`: one finding for every anchor line of the note."""
+
+from collections.abc import Callable
+
+from gitprov.errors import VerificationError
+from gitprov.model.note import AnchorLine
+from gitprov.model.report import Finding, Verdict
+from gitprov.model.signed_note import VerifierKey
+from gitprov.verify.evidence import CommitEvidence, Head
+from gitprov.verify.policy import Policy
+from gitprov.verify.sentences import short
+from gitprov.verify.tlog import Keys, check_head, check_line, checkpoint_of, extends, signer_of
+
+Outcome = tuple[Verdict, str]
+Judge = Callable[[AnchorLine, CommitEvidence, Policy], Outcome]
+"""What a network's own part says, once the line's proof up to the witnessed head holds."""
+
+
+def anchors(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:
+    """One finding for every anchor line."""
+    return tuple(anchor_finding(line, evidence, policy) for line in evidence.anchors)
+
+
+def anchor_finding(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Finding:
+    """Judges one line: is it of this record, is the record under the head, is the head witnessed.
+
+    The subject is the id of the log for tlog, "" for the others.
+    """
+    outcome = _binds(line, evidence)
+    if outcome is None:
+        judge = JUDGES.get(line.network, _cannot)
+        outcome = judge(line, evidence, policy)
+    subject = _log_id(line) if line.network == "tlog" else ""
+    return Finding(f"anchor:{line.network}", outcome[0], subject, outcome[1])
+
+
+def passing_networks(
+    evidence: CommitEvidence, policy: Policy, *verdicts: Verdict
+) -> frozenset[str]:
+    """The networks with an anchor line of one of these verdicts."""
+    return frozenset(
+        line.network
+        for line in evidence.anchors
+        if anchor_finding(line, evidence, policy).verdict in verdicts
+    )
+
+
+def _binds(line: AnchorLine, evidence: CommitEvidence) -> Outcome | None:
+    """What every network has in common: None when the line ties this record to its head."""
+    if evidence.root is None:
+        return Verdict.UNKNOWN, "there is no record root that it could witness"
+    if line.commit != evidence.commit:
+        detail = f"it was made for the commit {short(line.commit)}"
+        if line.root == evidence.root:
+            return Verdict.FAIL, f"{detail}, but names this commit's record root"
+        return Verdict.SKIP, f"{detail}, was copied here and does not count"
+    if line.root != evidence.root:
+        return Verdict.FAIL, f"it witnesses {line.root}, the record root is {evidence.root}"
+    try:
+        check_line(line)
+    except VerificationError as exc:
+        return Verdict.FAIL, f"it does not lead from the record root to the witnessed head: {exc}"
+    return None
+
+
+def _cannot(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Outcome:
+    del evidence, policy
+    return Verdict.UNKNOWN, f"this version cannot check anchors of the network {line.network}"
+
+
+def _tlog(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Outcome:
+    if line.status != "final":
+        return Verdict.FAIL, f"a signed head is final at once, but the line says {line.status!r}"
+    keys = Keys.of(evidence, policy)
+    try:
+        origin = check_head(line).origin
+        signer = signer_of(checkpoint_of(line), keys.counting)
+    except VerificationError as exc:
+        return Verdict.FAIL, f"its signed head does not hold: {exc}"
+    if signer is None and keys.pinned:
+        return Verdict.FAIL, f"its head is signed by {origin}, a key that the policy does not trust"
+    if signer is None:
+        return (
+            Verdict.UNKNOWN,
+            f"the public key of {origin} is not here; `git fetch` brings its log",
+        )
+    forked = _forked(line, evidence, signer)
+    if forked:
+        return Verdict.FAIL, forked
+    pin = "a key that the policy trusts" if keys.pinned else "a key that no policy pins"
+    detail = (
+        f"entry {line.index} under the head of size {line.size}, signed by {signer.name}, {pin}"
+    )
+    return Verdict.PASS, detail
+
+
+def _forked(line: AnchorLine, evidence: CommitEvidence, signer: VerifierKey) -> str:
+    """Why the log that is here contradicts the signed head, or ""."""
+    for log in evidence.logs:
+        if log.key_id != signer.key_id or log.size < line.size:
+            continue
+        if extends(log, Head(line.size, line.digest)) is False:
+            return f"the log here no longer begins with the head signed at size {line.size}"
+    return ""
+
+
+def _log_id(line: AnchorLine) -> str:
+    """The last part of the log's name: for people, and to find the log; nothing is proven by it."""
+    try:
+        return check_head(line).origin.rpartition("/")[2]
+    except VerificationError:
+        return ""
+
+
+JUDGES: dict[str, Judge] = {"tlog": _tlog}
+"""One line per network that this version can check."""
