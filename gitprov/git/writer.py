@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.errors import EnvironmentFault, MalformedError, UsageError
+from gitprov.git.append import LogChange, append
 from gitprov.git.command import GitError
-from gitprov.git.log import LogChange, LogKey, LogReader, append
+from gitprov.git.log import LogKey, LogReader
 from gitprov.git.notes import NOTES_REF, NotesTree, union
 from gitprov.git.repo import Repository
 from gitprov.model.note import MAX_NOTE_BYTES, NoteLine, format_note
