@@ -206,6 +206,7 @@ class Bundle:
         fields.constant("schema", SCHEMA)
         artifact, artifact_route = _leaf(fields.object("artifact"), ArtifactLeaf.from_json)
         code, code_route = _leaf(fields.object("code"), CodeLeaf.from_json)
+        _parse_path(artifact.path)
         bundle = cls(
             path=_parse_path(fields.text("path")),
             file=_parse_file(fields.object("file")),

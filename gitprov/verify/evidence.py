@@ -73,7 +73,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class LogEvidence:
-    """One log that is known here, as computed from its entries.
+    """One log that is known here, as computed from its entries; our copy or a remote's.
 
     Attributes:
         key_id: the log's id, the last part of its ref.
@@ -85,7 +85,7 @@ class LogEvidence:
         checkpoint: the signed note that lies in the log, or None before the first signing.
         seen: the newest head of this log ever seen here, or None.
         consistency: consistency proofs from earlier sizes to `size`; wanted for the sizes of
-            `seen`, of `checkpoint` and of every tlog anchor line.
+            `seen`, of `checkpoint`, of every tlog anchor line and of smaller copies of the log.
         problem: why the log cannot be read, one sentence, or "".
     """
 
@@ -112,7 +112,7 @@ class CommitEvidence:
         lines: the note's lines, of every notes ref that is here.
         notes_known: whether any note of gitprov is here at all, for any commit.
         artifacts: one for each artifact of the recomputed record.
-        logs: every log that is known here.
+        logs: every log that is known here, our own copies first.
         vkeys: public keys of logs found elsewhere (`log.pub`, configuration).
     """
 

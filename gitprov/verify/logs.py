@@ -28,19 +28,34 @@ def log(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:
     keys = Keys.of(evidence, policy)
     findings: list[Finding] = []
     counting: list[LogEvidence] = []
+    held: dict[str, Finding] = {}
     for one in evidence.logs:
         if keys.pinned and keys.of_log(one.key_id) is None:
             detail = "the policy does not trust this log's key, so the log does not count"
             findings.append(Finding(NAME, Verdict.SKIP, one.key_id, detail))
             continue
         counting.append(one)
-        faults = list(_faults(one, keys))
+        faults = [*_faults(one, keys), *_contradictions(one, evidence.logs)]
         findings.extend(faults)
-        if not faults and one.index is not None:
-            findings.append(_held(one, root, keys))
+        if faults or one.index is None:
+            continue
+        finding = _held(one, root, keys)
+        if finding.verdict is Verdict.FAIL:
+            findings.append(finding)
+        elif one.key_id not in held or held[one.key_id].verdict is not Verdict.PASS:
+            held[one.key_id] = finding  # of several copies, the first that passes speaks
     if not any(one.index is not None for one in counting):
         findings.append(_nowhere(evidence, policy, counting))
-    return tuple(findings)
+    return (*held.values(), *findings)
+
+
+def _contradictions(log: LogEvidence, logs: tuple[LogEvidence, ...]) -> Iterator[Finding]:
+    """Where another copy of the same log, ours or a remote's, is no beginning of this one."""
+    for other in logs:
+        smaller = other is not log and other.key_id == log.key_id and other.size <= log.size
+        if smaller and not other.problem and extends(log, Head(other.size, other.root)) is False:
+            detail = f"two copies of the log contradict each other (sizes {other.size}, {log.size})"
+            yield Finding(NAME, Verdict.FAIL, log.key_id, detail)
 
 
 def _faults(log: LogEvidence, keys: Keys) -> Iterator[Finding]:

@@ -123,6 +123,14 @@ def test_what_is_not_a_proof_is_refused(data: bytes) -> None:
         Bundle.parse(data)
 
 
+def test_an_artifact_path_that_is_unsafe_is_refused() -> None:
+    artifact = json.loads(bundle().to_bytes())["artifact"]
+    for path in ("", "../data", "data/.git"):
+        leaf = {**artifact["leaf"], "path": path}
+        with pytest.raises(MalformedError):
+            Bundle.parse(_bent(artifact={**artifact, "leaf": leaf}))
+
+
 def test_every_missing_field_is_refused() -> None:
     whole = json.loads(bundle().to_bytes())
     for key in whole:

@@ -12,6 +12,7 @@ from tests.unit.verify.support import (
     KEY,
     LOG_7,
     OTHER_KEY,
+    Log,
     digest,
     findings,
     good,
@@ -198,3 +199,30 @@ def test_a_broken_log_whose_key_is_not_pinned_does_not_count_either() -> None:
 def test_without_a_record_root_there_is_nothing_to_look_for() -> None:
     evidence = replace(good(), recomputed=Unavailable("shallow"), lines=())
     assert only(evidence, "log").verdict is Verdict.UNKNOWN
+
+
+def test_two_copies_of_one_log_give_one_finding() -> None:
+    found = findings(bare(LOG_7.evidence(), log_of(6).evidence()), "log")
+    assert verdicts(found) == [Verdict.PASS]
+    found = findings(bare(LOG_7.evidence(), LOG_7.evidence(signed=7)), "log", PINNED)
+    assert verdicts(found) == [Verdict.PASS]
+
+
+def test_a_copy_that_lags_behind_says_nothing_against_the_other() -> None:
+    behind = Log(LOG_7.entries[:3]).evidence()
+    for logs in ((behind, LOG_7.evidence()), (LOG_7.evidence(), behind)):
+        assert verdicts(findings(bare(*logs), "log")) == [Verdict.PASS]
+
+
+def test_two_copies_that_contradict_each_other_fail() -> None:
+    for other in (log_of(6, 2), log_of(7, 2)):
+        for logs in ((LOG_7, other), (other, LOG_7)):
+            found = findings(bare(*(log.evidence() for log in logs)), "log")
+            assert Verdict.FAIL in verdicts(found)
+            assert any("contradict" in finding.detail for finding in found)
+
+
+def test_a_copy_that_could_not_be_compared_is_not_hidden_by_another() -> None:
+    untold = replace(LOG_7.evidence(seen=LOG_7.head(5)), consistency={})
+    found = findings(bare(LOG_7.evidence(), untold), "log")
+    assert verdicts(found) == [Verdict.PASS, Verdict.UNKNOWN]

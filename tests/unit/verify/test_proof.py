@@ -101,6 +101,9 @@ BENT: dict[str, Bundle] = {
         path=RepoPath(b"data"),
         file=FileEntry("f", RECORD.artifacts[0].root, RECORD.artifacts[0].size),
     ),
+    "an artifact that is a file, with a manifest": replace(
+        bundle(), artifact=replace(bundle().artifact, entry="file")
+    ),
     "an executable file that is none": replace(
         model_bundle(), file=replace(model_bundle().file, kind="x")
     ),
