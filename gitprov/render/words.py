@@ -1,0 +1,47 @@
+"""What the renderers share: marks, escaping, verdicts in words."""
+
+from collections.abc import Iterable
+
+from gitprov.core.paths import show
+from gitprov.model.report import CommitReport, Report, Verdict
+
+MARKS = {Verdict.PASS: "✓", Verdict.FAIL: "✗", Verdict.UNKNOWN: "?", Verdict.SKIP: "-"}
+
+_IN_WORDS = {
+    Verdict.PASS: "everything that was checked holds",
+    Verdict.FAIL: "this does not hold",
+    Verdict.UNKNOWN: "nothing is wrong, but not everything could be checked",
+    Verdict.SKIP: "nothing was checked",
+}
+_STRICT = "not everything could be checked, and that was demanded"
+
+
+def printable(text: str, *, ascii_only: bool = False) -> str:
+    """Returns text that cannot steer a terminal: whatever is not printable is escaped.
+
+    A commit's message, a file's name or a note is written by whoever can push.
+    """
+    safe = show(text.encode("utf-8", "surrogatepass"))
+    return safe.encode("ascii", "backslashreplace").decode("ascii") if ascii_only else safe
+
+
+def in_words(report: Report, verdict: Verdict) -> str:
+    """Returns the verdict as a sentence; `verdict` may be stricter than the report's own."""
+    if not report.commits:
+        return "there was nothing to check"
+    if verdict is Verdict.FAIL and report.verdict is Verdict.UNKNOWN:
+        return _STRICT
+    return _IN_WORDS[verdict]
+
+
+def tally(verdicts: Iterable[Verdict]) -> str:
+    """Returns "3 pass, 1 fail"; empty for nothing."""
+    seen = list(verdicts)
+    return ", ".join(
+        f"{seen.count(verdict)} {verdict.value}" for verdict in Verdict if verdict in seen
+    )
+
+
+def shows_findings(report: Report, commit: CommitReport) -> bool:
+    """Whether a commit is shown check by check: alone, or when it did not pass."""
+    return len(report.commits) == 1 or commit.verdict is not Verdict.PASS
