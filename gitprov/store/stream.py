@@ -1,0 +1,119 @@
+"""Writes a new file from a second thread, past the page cache where the file system takes that.
+
+Two gigabytes per second of data that is never read back soon would push everything else out of the
+cache and then be written anyway; with O_DIRECT the disk is busy from the first buffer on, and the
+final fsync has nothing left to do.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+import threading
+from queue import SimpleQueue
+
+_BUFFERS = 4
+_DIRECT = getattr(os, "O_DIRECT", 0)
+
+
+class StreamWriter:
+    """Writes buffers in order to a file descriptor that it does not own.
+
+    `take` a buffer, fill it, `give` it back; only the last one may be less than full. A file of one
+    buffer never starts the thread. Errors of the thread come out of the next call.
+    """
+
+    def __init__(self, fd: int, chunk: int) -> None:
+        """Writes to `fd` from its current position, which must be the start of the file.
+
+        Args:
+            fd: the file, open for writing.
+            chunk: the size of one buffer, a multiple of every block size.
+        """
+        self._fd = fd
+        self._chunk = chunk
+        self._direct = False
+        self._made = 0
+        self._thread: threading.Thread | None = None
+        self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
+        self._full: SimpleQueue[tuple[mmap.mmap, int] | None] = SimpleQueue()
+        self._error: OSError | None = None
+
+    def take(self) -> mmap.mmap:
+        """Returns an empty buffer of `chunk` bytes, waiting for the disk when all are full."""
+        if self._made < _BUFFERS:
+            self._made += 1
+            return mmap.mmap(-1, self._chunk)
+        buffer = self._free.get()
+        if self._error is not None:
+            raise self._error
+        return buffer
+
+    def give(self, buffer: mmap.mmap) -> None:
+        """Writes a full buffer, soon."""
+        if self._thread is None:
+            self._begin_direct()
+            # A daemon, so that an interrupted process does not wait for a disk that hangs.
+            self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
+            self._thread.start()
+        self._full.put((buffer, self._chunk))
+
+    def finish(self, buffer: mmap.mmap, count: int) -> None:
+        """Writes the first `count` bytes of the last buffer, and waits until all is written."""
+        if self._thread is None:
+            self._write(buffer, count)
+            return
+        self._full.put((buffer, count))
+        self.stop()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Ends the thread. What was not written stays unwritten only if there was an error."""
+        if self._thread is not None:
+            self._full.put(None)
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        while (item := self._full.get()) is not None:
+            buffer, count = item
+            if self._error is None:
+                try:
+                    self._write(buffer, count)
+                except OSError as exc:
+                    self._error = exc
+            self._free.put(buffer)
+
+    def _write(self, buffer: mmap.mmap, count: int) -> None:
+        done = 0
+        with memoryview(buffer) as view:
+            while done < count:
+                # The tail of a file is no whole block; it goes through the cache.
+                if self._direct and (count - done) % mmap.PAGESIZE:
+                    whole = count - (count - done) % mmap.PAGESIZE
+                    if whole <= done:
+                        self._end_direct()
+                        whole = count
+                else:
+                    whole = count
+                try:
+                    done += os.write(self._fd, view[done:whole])
+                except OSError as exc:
+                    if exc.errno != errno.EINVAL or not self._direct:
+                        raise
+                    self._end_direct()
+
+    def _begin_direct(self) -> None:
+        if _DIRECT:
+            flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+            try:
+                fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | _DIRECT)
+            except OSError:
+                return  # this file system does not take it; the cache does
+            self._direct = True
+
+    def _end_direct(self) -> None:
+        flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
+        fcntl.fcntl(self._fd, fcntl.F_SETFL, flags & ~_DIRECT)
+        self._direct = False
