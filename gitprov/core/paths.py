@@ -69,7 +69,8 @@ def check_names(names: Sequence[bytes]) -> None:
     if _PLAIN.fullmatch(joined):
         keys: list[bytes] | list[str] = joined.lower().split(b"/")[:-1]
         if len(keys) != len(names):  # a "/" inside a name splits it into more
-            raise MalformedError("a name contains '/'")
+            for name in names:
+                check_name(name)
     else:
         for name in names:
             check_name(name)

@@ -83,15 +83,9 @@ class ArtifactLeaf:
 
     @classmethod
     def of(cls, folder: str, pointer: Pointer) -> Self:
-        """Returns the leaf of a pointer that lies in a folder ("" for the top).
-
-        Raises:
-            MalformedError: the folder has a name that a record may not carry.
-        """
-        path = f"{folder}/{pointer.path}" if folder else pointer.path
-        RepoPath.parse(path.encode("utf-8", "surrogatepass"))
+        """Returns the leaf of a pointer that lies in a folder ("" for the top)."""
         return cls(
-            path=path,
+            path=f"{folder}/{pointer.path}" if folder else pointer.path,
             kind=pointer.kind,
             entry=pointer.type,
             root=pointer.root,
@@ -120,12 +114,8 @@ class ArtifactLeaf:
         """Parses `to_json`'s form."""
         fields = Fields(value, what="an artifact leaf")
         fields.constant("type", "artifact")
-        path = fields.text("path")
-        if not path:
-            raise MalformedError("an artifact leaf: 'path' is empty")
-        RepoPath.parse(path.encode("utf-8", "surrogatepass"))
         leaf = cls(
-            path=path,
+            path=fields.text("path"),
             kind=cast("ArtifactKind", fields.text("kind", one_of=("data", "model"))),
             entry=cast("EntryType", fields.text("entry", one_of=("dir", "file", "exec"))),
             root=Digest.parse(fields.text("root")),
@@ -151,8 +141,12 @@ class Record:
         """Sorts the artifacts.
 
         Raises:
-            MalformedError: two have one path, or one lies inside another.
+            MalformedError: a path is refused, two have one path, or one lies inside another.
         """
+        for leaf in artifacts:
+            # git allows folder names that `check_name` does not.
+            if not RepoPath.parse(leaf.path.encode("utf-8", "surrogatepass")).raw:
+                raise MalformedError("an artifact leaf: 'path' is empty")
         ordered = tuple(sorted(artifacts, key=lambda leaf: leaf.path.encode()))
         paths = {leaf.path for leaf in ordered}
         if len(paths) != len(ordered):

@@ -5,12 +5,13 @@ import errno
 import os
 import stat
 
+from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
 
 
 def fault(exc: OSError, doing: str, path: str | bytes) -> EnvironmentFault:
     """Returns our error for a failed system call: what was being done, to what, and why."""
-    return EnvironmentFault(f"cannot {doing} {os.fsdecode(path)}: {exc.strerror or exc}")
+    return EnvironmentFault(f"cannot {doing} {show(os.fsencode(path))}: {exc.strerror or exc}")
 
 
 def fsync_dir(path: str) -> None:
@@ -74,17 +75,19 @@ def read_bounded(path: str | bytes, limit: int) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError as exc:
-        raise UnavailableError(f"there is no file {os.fsdecode(path)}") from exc
+        raise UnavailableError(f"there is no file {show(os.fsencode(path))}") from exc
     except OSError as exc:
         if exc.errno == errno.ELOOP:
-            raise MalformedError(f"{os.fsdecode(path)} is a symlink, not a regular file") from exc
+            raise MalformedError(
+                f"{show(os.fsencode(path))} is a symlink, not a regular file"
+            ) from exc
         raise fault(exc, "read", path) from exc
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise MalformedError(f"{os.fsdecode(path)} is not a regular file")
+            raise MalformedError(f"{show(os.fsencode(path))} is not a regular file")
         if status.st_size > limit:
-            raise MalformedError(f"{os.fsdecode(path)} is larger than {limit} bytes")
+            raise MalformedError(f"{show(os.fsencode(path))} is larger than {limit} bytes")
         parts: list[bytes] = []
         room = limit + 1
         while room and (part := os.read(fd, min(room, 1 << 20))):
@@ -96,5 +99,5 @@ def read_bounded(path: str | bytes, limit: int) -> bytes:
         os.close(fd)
     data = b"".join(parts)
     if len(data) > limit:
-        raise MalformedError(f"{os.fsdecode(path)} is larger than {limit} bytes")
+        raise MalformedError(f"{show(os.fsencode(path))} is larger than {limit} bytes")
     return data
