@@ -50,7 +50,8 @@ def read_heads(repo: Repository) -> Heads:
         return {remote: _parse_remote(path, logs) for remote, logs in value.items()}
     except MalformedError as exc:
         raise MalformedError(
-            str(exc), hint=f"move {path} away to begin anew; what was seen before is lost then"
+            f"{path} is damaged: {exc}",
+            hint=f"move {path} away to begin anew; what was seen before is lost then",
         ) from exc
 
 

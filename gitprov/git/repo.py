@@ -183,7 +183,7 @@ class Repository:
                 return True
             if self.refs(ref).get(ref) != old:
                 return False
-            if b"Unable to create" not in done.stderr or attempt == _LOCK_ATTEMPTS - 1:
+            if b".lock': File exists" not in done.stderr or attempt == _LOCK_ATTEMPTS - 1:
                 raise GitError("update-ref", done.returncode, done.stderr)
             time.sleep(_LOCK_PAUSE_SECONDS)
         return False

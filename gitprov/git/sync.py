@@ -295,8 +295,9 @@ def _is_ancestor(repo: Repository, old: str, new: str) -> bool:
 
 def _refused(porcelain: bytes) -> list[str]:
     """The refs that the remote refused, as `git push --porcelain` tells it."""
-    lines = (printable(line).split("\t") for line in porcelain.split(b"\n") if line[:1] == b"!")
-    return [f"{parts[1].rpartition(':')[2]} {parts[2]}" for parts in lines if len(parts) == 3]
+    lines = (line.split(b"\t") for line in porcelain.split(b"\n") if line[:1] == b"!")
+    pairs = (parts[1:] for parts in lines if len(parts) == 3)
+    return [f"{printable(names.rpartition(b':')[2])} {printable(why)}" for names, why in pairs]
 
 
 def _left(deadline: float) -> float:

@@ -141,6 +141,8 @@ def subtree(source: TileSource, size: int, start: int, end: int) -> bytes:
 def grow(source: TileSource, size: int, entries: Sequence[bytes]) -> dict[Tile, bytes]:
     """Returns the tiles to write when entries are appended to a log of `size`."""
     written: dict[Tile, bytes] = {}
+    if not entries:
+        return written
     bundle, width = size >> HEIGHT, size % WIDTH
     known = parse_entries(source.tile(ENTRIES, bundle, width))[:width] if width else []
     for number, some in _cut(bundle, [*known, *entries]):

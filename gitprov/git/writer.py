@@ -6,6 +6,7 @@ contain, and the whole is then computed again from what is there.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ ATTEMPTS = 20
 
 _PAUSE_SECONDS = 0.02
 _FEW_FILES = 20
+_LOCKED = re.compile(rb"cannot lock ref|\.lock': File exists")
 _IDENTITY = b"gitprov <gitprov@localhost>"
 
 
@@ -184,7 +186,7 @@ def commit_files(repo: Repository, updates: Iterable[RefUpdate]) -> bool:
         return True
     if any(repo.ref(u.ref) != (u.parents[0] if u.parents else None) for u in updates):
         return False
-    if b"Unable to create" in done.stderr or b"cannot lock ref" in done.stderr:
+    if _LOCKED.search(done.stderr):
         return False
     raise GitError("fast-import", done.returncode, done.stderr)
 
