@@ -1,0 +1,1 @@
+"""The files that users see: scanning them, remembering what was read, writing them back."""
