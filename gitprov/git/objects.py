@@ -251,8 +251,14 @@ class ObjectReader:
                 raise self._died()
             left -= len(piece)
 
-    def _died(self) -> EnvironmentFault:
+    def _died(self) -> EnvironmentFault | UnavailableError:
         self.close()
+        promisors = ("config", "--get-regexp", r"^remote\..*\.promisor$")
+        if self._git.call(*promisors).returncode == 0:
+            return UnavailableError(
+                "an object is not in this partial clone, and could not be fetched",
+                hint="fetch what is missing: git fetch --refetch --no-filter",
+            )
         return EnvironmentFault(
             "git cat-file ended early", hint="run `git fsck`: an object may be damaged"
         )

@@ -13,6 +13,8 @@ from gitprov.platform.files import fault
 MINIMUM_GIT = "2.31"
 
 _OWN_REFS = ("refs/notes/*", "refs/gitprov/*", "refs/stash")
+# The first is known from git 2.44 on; the second stops the older ones at the transport.
+_OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
 _LOCK_PAUSE_SECONDS = 0.05
 _LOCK_ATTEMPTS = 40
 
@@ -54,7 +56,7 @@ class Repository:
             cwd: where to look from.
             git_dir: the user's own `GIT_DIR`; never the one that git gives to a hook.
             work_tree: the user's own `GIT_WORK_TREE`.
-            offline: whether a partial clone must not fetch what it lacks (hooks).
+            offline: whether reading objects must not fetch what a partial clone lacks (hooks).
 
         Raises:
             UsageError: there is none.
@@ -62,8 +64,6 @@ class Repository:
         """
         given = {"GIT_DIR": git_dir, "GIT_WORK_TREE": work_tree}
         env = {name: value for name, value in given.items() if value is not None}
-        if offline:
-            env["GIT_NO_LAZY_FETCH"] = "1"
         if not os.path.isdir(cwd):
             raise UsageError(f"there is no folder {cwd}")
         values = _rev_parse(Git(cwd, env=env))
@@ -72,6 +72,7 @@ class Repository:
         if top is not None:
             env["GIT_WORK_TREE"] = top
         git = Git(top or git_dir, env=env)
+        reading = Git(git.cwd, env={**env, **_OFFLINE}) if offline else git
         return cls(
             git_dir=git_dir,
             common_dir=common_dir,
@@ -79,7 +80,7 @@ class Repository:
             object_format=cast("Literal['sha1', 'sha256']", object_format),
             is_shallow=shallow == "true",
             git=git,
-            objects=ObjectReader(git),
+            objects=ObjectReader(reading),
         )
 
     def __enter__(self) -> Self:

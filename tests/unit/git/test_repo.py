@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gitprov.errors import UsageError
+from gitprov.errors import UnavailableError, UsageError
 from gitprov.git.repo import Repository
 from tests.support.repos import bare, clone, commit, git, make_repo
 
@@ -132,8 +132,13 @@ def test_a_partial_clone_does_not_fetch_when_told_so(tmp_path: Path) -> None:
     git(source, "config", "uploadpack.allowFilter", "true")
     commit(source, {"a": "1"})
     partial = clone(f"file://{source}", tmp_path / "partial", "--filter=blob:none", "--no-checkout")
-    with Repository.discover(str(partial)) as repo:
+    with Repository.discover(str(partial), offline=True) as repo:
         assert repo.head() is not None
+        for _ in range(2):
+            with pytest.raises(UnavailableError, match="not in this partial clone"):
+                repo.objects.get("HEAD:a")
+        assert repo.head() is not None
+    with Repository.discover(str(partial)) as repo:
         assert repo.objects.get("HEAD:a") is not None
 
 
