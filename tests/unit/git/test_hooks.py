@@ -60,7 +60,8 @@ def test_git_runs_the_shims(path: Path, repo: Repository, python: str, started: 
     git(path, "push", "-q", str(path), "side:refs/heads/pushed")
     said = started.read_text()
     for name in ("pre-commit", "post-commit", "post-checkout", "post-rewrite", "pre-push"):
-        assert f"-P\n-m\ngitprov\nhook\n{name}\n" in said
+        assert f"sys.exit(main())\nhook\n{name}\n" in said
+    assert said.startswith("-P\n-c\n")
     assert "dir=.git/hooks\n" in said
     assert "refs/heads/side" in said
 
@@ -308,3 +309,10 @@ def framework(path: Path, *args: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_files_of_the_repository_never_pose_as_modules(path: Path, repo: Repository) -> None:
+    install(repo, sys.executable, names=["post-commit"])
+    for name in ("gitprov/__init__.py", "gitprov/__main__.py", "json.py", "sys.py", "rfc8785.py"):
+        commit(path, {name: "import os\nos.mkdir('owned')\n"})
+    assert not (path / "owned").exists()
