@@ -74,7 +74,7 @@ class Manifest:
 
     def to_bytes(self) -> bytes:
         """Returns the canonical msgpack bytes that the store keeps under `root`."""
-        return _encode((VERSION, self.entries))
+        return encode(self.entries)
 
     @property
     def size(self) -> int:
@@ -84,3 +84,8 @@ class Manifest:
     def get(self, name: bytes) -> Entry | None:
         """Returns the entry of that name, or None."""
         return next((entry for entry in self.entries if entry.name == name), None)
+
+
+def encode(entries: tuple[Entry, ...]) -> bytes:
+    """Returns the canonical bytes of entries that are checked and sorted already."""
+    return _encode((VERSION, entries))

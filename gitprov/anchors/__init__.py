@@ -1,1 +1,0 @@
-"""The networks that witness tree heads, behind one protocol."""

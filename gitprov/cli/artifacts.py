@@ -1,0 +1,240 @@
+"""The commands on artifacts: add, status, checkout, remove."""
+
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from gitprov.cli.context import workspace
+from gitprov.cli.options import (
+    emit_json,
+    examples,
+    human_size,
+    json_option,
+    note,
+    plural,
+    quiet_option,
+    say,
+    shown,
+    table,
+)
+from gitprov.cli.progress import progress
+from gitprov.core.canonical import Json
+from gitprov.ops.add import AddedArtifact
+from gitprov.ops.add import add as add_artifacts
+from gitprov.ops.remove import remove as remove_artifacts
+from gitprov.ops.restore import checkout as restore_artifacts
+from gitprov.ops.status import Status
+from gitprov.ops.status import status as artifact_states
+
+if TYPE_CHECKING:
+    from gitprov.model.pointer import ArtifactKind
+
+_MAX_LINES = 20
+_COLOURS = {"added": "green", "modified": "yellow", "type": "yellow", "deleted": "red"}
+
+
+@click.command(
+    short_help="Put datasets and models into the store and stage their pointers.",
+    epilog=examples(
+        "gitprov add data/                    # a dataset: writes and stages data.prov",
+        "gitprov add model.safetensors        # a model, by its ending",
+        "gitprov add --kind model weights/    # a folder that holds a model",
+        "gitprov add data/train/new           # only this part of data is read again",
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--kind",
+    type=click.Choice(["data", "model"]),
+    help="What it is.  [default: model for .pt .pth .ckpt .safetensors .onnx .gguf .h5 .keras "
+    ".pkl .joblib, else data]",
+)
+@click.option("--no-stage", is_flag=True, help="Leave staging the pointers to you.")
+@json_option
+@quiet_option
+def add(
+    paths: tuple[str, ...], kind: str | None, no_stage: bool, as_json: bool, quiet: bool
+) -> None:
+    """Put files and folders into the store, and write and stage their pointers.
+
+    The data itself is ignored by git from then on. Adding an artifact again keeps what changed;
+    names in .gitprovignore (gitignore syntax) are left out.
+    """
+    with workspace() as ws, progress("adding", quiet=quiet or as_json) as meter:
+        added = add_artifacts(
+            ws,
+            paths,
+            kind=cast("ArtifactKind | None", kind),
+            stage=not no_stage,
+            progress=meter,
+        )
+    if as_json:
+        artifacts: list[Json] = [_added_json(item) for item in added]
+        emit_json("add", {"artifacts": artifacts})
+    elif not quiet:
+        for item in added:
+            pointer = item.pointer
+            files = plural(pointer.files, "file")
+            size = human_size(pointer.size)
+            say(f"{item.state:9}  {item.path}  {pointer.kind}, {files}, {size}")
+        if any(item.state != "unchanged" for item in added):
+            say(
+                "git commit binds it to the code" if not no_stage else "the pointers are not staged"
+            )
+
+
+def _added_json(item: AddedArtifact) -> Json:
+    return {
+        "path": item.path.raw.decode("utf-8"),
+        "kind": item.pointer.kind,
+        "root": str(item.pointer.root),
+        "size": item.pointer.size,
+        "files": item.pointer.files,
+        "state": item.state,
+    }
+
+
+@click.command(
+    short_help="Show what differs between artifacts, pointers and store.",
+    epilog=examples(
+        "gitprov status",
+        "gitprov status data --json",
+        "gitprov status --exit-code && echo nothing changed",
+    ),
+)
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.option("--exit-code", is_flag=True, help="Exit with 1 when anything differs.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Name every file, however many.")
+@json_option
+def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: bool) -> None:
+    """Show for each artifact what was added, modified, deleted, or is missing in the store."""
+    with workspace() as ws, progress("reading", quiet=as_json) as meter:
+        found = artifact_states(ws, paths, progress=meter)
+    if as_json:
+        emit_json("status", {"artifacts": [_status_json(item) for item in found]})
+    else:
+        for item in found:
+            _show_status(item, None if everything else _MAX_LINES)
+        if not found:
+            note("no artifacts yet: gitprov add data")
+    if exit_code and not all(item.is_clean for item in found):
+        raise click.exceptions.Exit(1)
+
+
+def _show_status(item: Status, limit: int | None) -> None:
+    words = {"clean": "clean", "absent": "not checked out", "broken": "broken pointer"}
+    pointer = item.pointer
+    about = ""
+    if pointer is not None:
+        about = f"  {pointer.kind}, {plural(pointer.files, 'file')}, {human_size(pointer.size)}"
+    colour = "green" if item.is_clean else "yellow"
+    word = words.get(item.state, item.state)
+    say(f"{click.style(str(item.path), bold=True)}  {click.style(word, fg=colour)}{about}")
+    lines = [(str(change.how), shown(change.path), "") for change in item.changes]
+    lines += [("refused", shown(name), reason) for name, reason in item.odd]
+    lines += [("missing", shown(path), "in the store") for path in item.missing]
+    for how, path, reason in lines[:limit]:
+        word = click.style(f"{how:8}", fg=_COLOURS.get(how, "red"))
+        say(f"  {word}  {path or item.path}" + (f"  ({reason})" if reason else ""))
+    if limit is not None and len(lines) > limit:
+        say(f"  … and {len(lines) - limit:,} more (--all names them)")
+    if item.problem:
+        say(f"  {click.style('problem', fg='red')}   {item.problem}")
+
+
+def _status_json(item: Status) -> Json:
+    pointer = item.pointer
+    return {
+        "path": item.path.raw.decode("utf-8", "replace"),
+        "kind": pointer.kind if pointer else None,
+        "root": str(pointer.root) if pointer else None,
+        "size": pointer.size if pointer else None,
+        "files": pointer.files if pointer else None,
+        "state": item.state,
+        "changes": [
+            {
+                "path": shown(change.path),
+                "how": change.how,
+                "old_size": change.old_size,
+                "new_size": change.new_size,
+            }
+            for change in item.changes
+        ],
+        "refused": [{"path": shown(name), "reason": reason} for name, reason in item.odd],
+        "missing": [shown(path) for path in item.missing],
+        "problem": item.problem or None,
+    }
+
+
+@click.command(
+    short_help="Restore artifacts to what their pointers say.",
+    epilog=examples(
+        "gitprov checkout                    # everything",
+        "gitprov checkout data/train/0       # a part of an artifact",
+        "gitprov checkout --force data       # throws local changes of data away",
+    ),
+)
+@click.argument("paths", nargs=-1, type=click.Path())
+@click.option("-f", "--force", is_flag=True, help="Write over changed files, remove unknown ones.")
+@json_option
+@quiet_option
+def checkout(paths: tuple[str, ...], force: bool, as_json: bool, quiet: bool) -> None:
+    """Restore artifacts, or parts of them, to what their pointers say.
+
+    Files that were changed and never added are not written over without --force. Files that the
+    manifest no longer has are removed.
+    """
+    with workspace() as ws, progress("restoring", quiet=quiet or as_json) as meter:
+        done = restore_artifacts(ws, paths, force=force, progress=meter)
+    if as_json:
+        emit_json(
+            "checkout",
+            {
+                "updated": [path.raw.decode("utf-8", "replace") for path in done.updated],
+                "unchanged": [path.raw.decode("utf-8", "replace") for path in done.unchanged],
+                "files": done.files,
+                "removed": done.removed,
+            },
+        )
+    elif not quiet:
+        rows = [["restored", str(path)] for path in done.updated]
+        rows += [["unchanged", str(path)] for path in done.unchanged]
+        for line in table(rows):
+            say(line)
+        if done.updated:
+            say(f"{plural(done.files, 'file')} written, {done.removed:,} removed")
+
+
+@click.command(
+    short_help="Stop tracking an artifact.",
+    epilog=examples(
+        "gitprov remove data             # the data stays on disk",
+        "gitprov remove --delete data    # it goes; earlier commits can still restore it",
+    ),
+)
+@click.argument("paths", nargs=-1, required=True, type=click.Path())
+@click.option("--delete", is_flag=True, help="Delete the data in the worktree, too.")
+@click.option("-f", "--force", is_flag=True, help="Delete even what the store does not have.")
+@json_option
+@quiet_option
+def remove(paths: tuple[str, ...], delete: bool, force: bool, as_json: bool, quiet: bool) -> None:
+    """Stop tracking artifacts: their pointers and .gitignore lines go, and that is staged.
+
+    What the store keeps stays for the commits that have it, until `gitprov gc`.
+    """
+    with workspace() as ws:
+        removed = remove_artifacts(ws, paths, delete=delete, force=force)
+    if as_json:
+        emit_json(
+            "remove",
+            {
+                "artifacts": [
+                    {"path": item.path.raw.decode("utf-8", "replace"), "deleted": item.deleted}
+                    for item in removed
+                ]
+            },
+        )
+    elif not quiet:
+        for item in removed:
+            data = "and its data deleted" if item.deleted else "its data stays on disk"
+            say(f"removed  {item.path}, {data}")

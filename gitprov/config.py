@@ -1,0 +1,202 @@
+"""The configuration: frozen values from the text of two YAML files; it reads no file itself.
+
+`.gitprov.yaml` is tracked, so it comes from whoever can push: it may not name folders, commands,
+keys or credentials. `<git common dir>/gitprov/config.yaml` is this clone's own and may.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self, cast
+
+from gitprov.core.canonical import Json
+from gitprov.errors import UsageError
+
+TRACKED_NAME = ".gitprov.yaml"
+LOCAL_NAME = "config.yaml"
+VERSION = 1
+
+MAX_CONFIG_BYTES = 64 << 10
+"""A configuration larger than this is refused before it is parsed."""
+
+LinkMode = Literal["auto", "copy", "hardlink", "symlink"]
+Restore = Literal["auto", "off"]
+Check = Literal["all", "staged", "off"]
+
+_UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreConfig:
+    """Where the content store lies and how files get from it into the worktree."""
+
+    path: str | None = None  # None: <git common dir>/gitprov
+    link: LinkMode = "auto"  # auto: reflink, else copy
+
+
+@dataclass(frozen=True, slots=True)
+class HooksConfig:
+    """What the hooks do.
+
+    Attributes:
+        check: which pointers pre-commit compares with the disk: all, only staged ones, none.
+        max_staged_file: bytes; a larger file is refused by pre-commit. 0 allows any.
+        restore: whether post-checkout and post-merge restore artifacts.
+        push_seconds: how long pre-push may take for notes and log.
+    """
+
+    check: Check = "all"
+    max_staged_file: int = 10 << 20
+    restore: Restore = "auto"
+    push_seconds: int = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything that is configured. `policy` is the raw section; `verify.policy` reads it."""
+
+    name: str | None = None
+    store: StoreConfig = field(default_factory=StoreConfig)
+    hooks: HooksConfig = field(default_factory=HooksConfig)
+    policy: Mapping[str, Json] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, tracked: Mapping[str, Json], local: Mapping[str, Json]) -> Self:
+        """Reads both files' mappings; what the local one says wins.
+
+        Raises:
+            UsageError: an unknown key, a wrong value, or something a tracked file may not say.
+        """
+        config = _apply(cls(), tracked, _Place(".gitprov.yaml", tracked=True))
+        return cast(
+            "Self", _apply(config, local, _Place("this clone's config.yaml", tracked=False))
+        )
+
+
+def load_yaml(text: str, *, what: str) -> dict[str, Json]:
+    """Returns the mapping in a YAML text; an empty text is an empty mapping.
+
+    Raises:
+        UsageError: no YAML, an alias (it can be a bomb), not a mapping.
+    """
+    import yaml  # 16 ms; the hooks read a cached form
+
+    if len(text) > MAX_CONFIG_BYTES:
+        raise UsageError(f"{what} is larger than {MAX_CONFIG_BYTES} bytes")
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UsageError(f"{what} uses a YAML alias, which is not allowed here")
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as exc:
+        raise UsageError(f"{what} is not YAML: {exc}") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise UsageError(f"{what} must be a mapping with text keys")
+    return cast("dict[str, Json]", value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    file: str
+    tracked: bool
+
+    def wrong(self, key: str, wanted: str, value: Json) -> UsageError:
+        return UsageError(f"{self.file}: {key} must be {wanted}, not {value!r}")
+
+
+def _apply(config: Config, value: Mapping[str, Json], place: _Place) -> Config:
+    _known(value, ("gitprov", "name", "store", "hooks", "policy"), "", place)
+    if "gitprov" in value and value["gitprov"] != VERSION:
+        raise UsageError(
+            f"{place.file} is of version {value['gitprov']!r}; this gitprov reads {VERSION}",
+            hint="install a newer gitprov",
+        )
+    if "name" in value:
+        if not isinstance(value["name"], str) or not value["name"]:
+            raise place.wrong("name", "a text", value["name"])
+        config = replace(config, name=value["name"])
+    if "policy" in value:
+        config = replace(config, policy=_section(value, "policy", place))
+    return replace(
+        config,
+        store=_store(config.store, _section(value, "store", place), place),
+        hooks=_hooks(config.hooks, _section(value, "hooks", place), place),
+    )
+
+
+def _store(store: StoreConfig, value: Mapping[str, Json], place: _Place) -> StoreConfig:
+    _known(value, ("path", "link"), "store.", place)
+    if "path" in value:
+        if place.tracked:
+            raise UsageError(
+                ".gitprov.yaml may not set store.path: a tracked file cannot choose folders",
+                hint="set it for this clone: gitprov init --store FOLDER",
+            )
+        if not isinstance(value["path"], str) or not value["path"].startswith("/"):
+            raise place.wrong("store.path", "an absolute path", value["path"])
+        store = replace(store, path=value["path"])
+    if "link" in value:
+        link = _choice(value, "link", ("auto", "copy", "hardlink", "symlink"), "store.", place)
+        store = replace(store, link=cast("LinkMode", link))
+    return store
+
+
+def _hooks(hooks: HooksConfig, value: Mapping[str, Json], place: _Place) -> HooksConfig:
+    _known(value, ("check", "max_staged_file", "restore", "push_seconds"), "hooks.", place)
+    if "check" in value:
+        check = _choice(value, "check", ("all", "staged", "off"), "hooks.", place)
+        hooks = replace(hooks, check=cast("Check", check))
+    if "restore" in value:
+        restore = _choice(value, "restore", ("auto", "off"), "hooks.", place)
+        hooks = replace(hooks, restore=cast("Restore", restore))
+    if "max_staged_file" in value:
+        limit = _size(value["max_staged_file"], "hooks.max_staged_file", place)
+        hooks = replace(hooks, max_staged_file=limit)
+    if "push_seconds" in value:
+        seconds = value["push_seconds"]
+        if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= 3600:
+            raise place.wrong("hooks.push_seconds", "a number from 1 to 3600", seconds)
+        hooks = replace(hooks, push_seconds=seconds)
+    return hooks
+
+
+def _section(value: Mapping[str, Json], key: str, place: _Place) -> dict[str, Json]:
+    section = value.get(key)
+    if section is None:
+        return {}
+    if not isinstance(section, dict):
+        raise place.wrong(key, "a mapping", section)
+    return section
+
+
+def _choice(
+    value: Mapping[str, Json], key: str, allowed: tuple[str, ...], prefix: str, place: _Place
+) -> str:
+    chosen = value[key]
+    # YAML reads a bare `off` as false.
+    if chosen is False and "off" in allowed:
+        return "off"
+    if not isinstance(chosen, str) or chosen not in allowed:
+        raise place.wrong(prefix + key, " or ".join(allowed), chosen)
+    return chosen
+
+
+def _size(value: Json, key: str, place: _Place) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    if isinstance(value, str):
+        digits = value.rstrip("BbKkMmGgIi ")
+        unit = value[len(digits) :].strip().upper()
+        if digits.isdecimal() and unit in _UNITS:
+            return int(digits) * _UNITS[unit]
+    raise place.wrong(key, "a number of bytes, KiB, MiB or GiB", value)
+
+
+def _known(value: Mapping[str, Json], known: tuple[str, ...], prefix: str, place: _Place) -> None:
+    for key in value:
+        if key not in known:
+            import difflib  # only on the way to an error
+
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(known)}"
+            raise UsageError(f"{place.file} has the unknown key {prefix}{key}", hint=hint)

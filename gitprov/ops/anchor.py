@@ -1,0 +1,104 @@
+"""`gitprov anchor`: signs the head of this clone's log and tells every commit that it covers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitprov.core.digest import Digest, Sha256Digest
+from gitprov.errors import UnavailableError
+from gitprov.git.keys import load_signer
+from gitprov.git.log import LogReader
+from gitprov.git.notes import NOTES_REF, Notes
+from gitprov.git.writer import write
+from gitprov.model.note import AnchorLine, NoteLine, RecordLine
+from gitprov.model.signed_note import TreeHead
+from gitprov.ops.record import log_key
+from gitprov.workspace import Workspace
+
+NETWORK = "tlog"
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """What an anchoring did.
+
+    Attributes:
+        origin: the name of the log.
+        size: the size of the signed head.
+        root: its root.
+        commits: the commits that were given an anchor line just now.
+    """
+
+    origin: str
+    size: int
+    root: Sha256Digest
+    commits: tuple[str, ...]
+
+
+def anchor_log(ws: Workspace) -> Anchored:
+    """Signs the head when it covers records without an anchor, and writes their anchor lines.
+
+    It may be repeated: commits that have their line keep it.
+
+    Raises:
+        UnavailableError: nothing is recorded yet, or this clone's private key is gone.
+    """
+    key = log_key(ws)
+    log = LogReader.open(ws.repo, key.ref)
+    if log.size == 0:
+        raise UnavailableError(
+            "the log is empty: nothing is recorded yet",
+            hint="`gitprov record HEAD` records the current commit",
+        )
+    waiting = list(_unanchored(ws, log, key.origin))
+    head = TreeHead(key.origin, log.size, log.root())
+    if not waiting:
+        return Anchored(key.origin, log.size, head.root, ())
+    signer = load_signer(ws.repo)
+    if signer is None:
+        raise UnavailableError(
+            "the private key of this clone's log is gone",
+            hint="move log.pub away from the same folder: a new log begins with a new key",
+        )
+    signed = signer.sign(head)
+    lines: dict[str, list[NoteLine]] = {}
+    for commit, root, index in waiting:
+        line = AnchorLine(
+            commit=commit,
+            digest=head.root,
+            index=index,
+            network=NETWORK,
+            path=tuple(log.inclusion(index)),
+            receipt={"checkpoint": signed},
+            root=root,
+            size=head.size,
+            status="final",
+        )
+        lines.setdefault(commit, []).append(line)
+    write(ws.repo, notes=lines, key=key, signed_note=signed, waiting=ws.waiting)
+    return Anchored(key.origin, head.size, head.root, tuple(lines))
+
+
+def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[tuple[str, Digest, int]]:
+    """The commits whose record is in the log but has no tlog line of this log yet."""
+    tip = ws.repo.ref(NOTES_REF)
+    notes = Notes(ws.repo, refs={NOTES_REF: tip} if tip else {})
+    for commit, lines in notes.lines_many(notes.commits()).items():
+        anchored = {
+            line.root
+            for line in lines
+            if isinstance(line, AnchorLine) and _is_of(line, origin) and line.commit == commit
+        }
+        for line in lines:
+            if isinstance(line, RecordLine) and line.commit == commit and line.root not in anchored:
+                index = log.find(line.root)
+                if index is not None:
+                    yield commit, line.root, index
+
+
+def _is_of(line: AnchorLine, origin: str) -> bool:
+    checkpoint = line.receipt.get("checkpoint")
+    return (
+        line.network == NETWORK
+        and isinstance(checkpoint, str)
+        and checkpoint.startswith(origin + "\n")
+    )

@@ -1,0 +1,116 @@
+"""What is here of a commit's artifacts: in the worktree, in the store, and whether it is intact."""
+
+import os
+from collections.abc import Iterator
+
+from gitprov.core.paths import RepoPath, show
+from gitprov.errors import GitprovError, UnavailableError, VerificationError
+from gitprov.model.record import ArtifactLeaf
+from gitprov.ops.add import store_link
+from gitprov.ops.compare import leaf_entry
+from gitprov.ops.manifests import loader, reachable, walk
+from gitprov.ops.pointers import on_disk
+from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
+from gitprov.workspace import Workspace
+from gitprov.worktree.compare import compare
+from gitprov.worktree.scan import Progress, Scanner
+
+_CHUNK = 4 << 20
+
+
+class ArtifactLooker:
+    """Looks at artifacts; what it learnt of a version is not looked at twice."""
+
+    def __init__(self, ws: Workspace, *, deep: bool, progress: Progress | None) -> None:
+        """Takes the workspace, and whether to hash the store's bytes again."""
+        self._ws = ws
+        self._deep = deep
+        self._progress = progress
+        self._head = ws.repo.head() if ws.repo.worktree else None
+        self._stored: dict[tuple[bytes, str], tuple[Change, ...] | None] = {}
+
+    def look(self, commit: str, leaf: ArtifactLeaf) -> ArtifactEvidence:
+        """Returns what is here of one artifact; the worktree speaks only for the current commit."""
+        path = RepoPath(leaf.path.encode())
+        in_worktree = commit == self._head and os.path.lexists(on_disk(self._ws.worktree, path))
+        try:
+            changes: tuple[Change, ...] | None = None
+            if in_worktree:
+                changes = tuple(self._worktree(path, leaf))
+            stored = self._in_store(leaf) if self._deep or not in_worktree else None
+        except GitprovError as exc:
+            return ArtifactEvidence(leaf.path, "unreadable", problem=str(exc))
+        corrupt = tuple(change for change in stored or () if change.how == "corrupt")
+        if changes or corrupt:
+            state: ArtifactState = "modified" if changes else "corrupt"
+            return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *(changes or ())))
+        if in_worktree:
+            whole = self._deep and stored == ()
+            return ArtifactEvidence(leaf.path, "clean", rehashed=whole)
+        if stored is None:
+            return ArtifactEvidence(leaf.path, "absent")
+        if stored:
+            return ArtifactEvidence(leaf.path, "missing", changes=stored)
+        return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._deep)
+
+    def _worktree(self, path: RepoPath, leaf: ArtifactLeaf) -> Iterator[Change]:
+        ws = self._ws
+        link = store_link(ws)
+        scanner = Scanner(ws.worktree, ws.stats, progress=self._progress, store_link=link)
+        tree = scanner.scan(path, lenient=True)
+        top = leaf_entry(leaf)
+        try:
+            for change in compare(top, tree, loader(ws.store)):
+                where = f"{leaf.path}/{show(change.path)}" if change.path else leaf.path
+                how: How = "modified" if change.how == "type" else change.how
+                yield Change(how, where)
+        except UnavailableError:
+            # Without the manifest it is known that it differs, and not where.
+            yield Change("modified", leaf.path)
+        for name in tree.odd:
+            yield Change("added", f"{leaf.path}/{show(name)}")
+
+    def _in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:
+        """What the store lacks or has damaged; None when it has nothing of the artifact."""
+        key = (leaf.root.raw, leaf.path)
+        if key not in self._stored:
+            self._stored[key] = self._look_in_store(leaf)
+        return self._stored[key]
+
+    def _look_in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:
+        store = self._ws.store
+        top = leaf_entry(leaf)
+        if not store.has((top.digest,)):
+            return None
+        try:
+            needed, lost = reachable(store, [(top.digest, top.kind == "d")])
+        except VerificationError as exc:
+            return (Change("corrupt", f"{leaf.path} (a manifest: {exc})"),)
+        lacking = needed - store.has(needed)
+        damaged = self._damaged(needed - lacking) if self._deep else set()
+        changes = [Change("missing", f"{leaf.path} ({sentence})") for sentence in lost]
+        if (lacking or damaged) and not lost:
+            for path, entry in walk(loader(store), top, leaf.path.encode()):
+                if entry.digest in damaged:
+                    changes.append(Change("corrupt", show(path)))
+                elif entry.digest in lacking:
+                    changes.append(Change("missing", show(path)))
+        return tuple(changes)
+
+    def _damaged(self, digests: set[bytes]) -> set[bytes]:
+        """Those whose bytes do not match their name; the store sets them aside as it meets them."""
+        damaged: set[bytes] = set()
+        for digest in digests:
+            try:
+                self._hash(digest)
+            except VerificationError:
+                damaged.add(digest)
+        return damaged
+
+    def _hash(self, digest: bytes) -> None:
+        size = 0
+        with self._ws.store.open(digest) as stream:
+            while piece := stream.read(_CHUNK):
+                size += len(piece)
+        if self._progress is not None:
+            self._progress.done(1, size)

@@ -1,0 +1,135 @@
+"""`gitprov fsck`: the store's own integrity, and which files of which artifacts are concerned."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gitprov.core.digest import Digest
+from gitprov.core.paths import show
+from gitprov.errors import UnavailableError, VerificationError
+from gitprov.ops.manifests import loader, top_entry
+from gitprov.ops.pointers import Tracked, tracked
+from gitprov.store.check import Problem
+from gitprov.workspace import Workspace
+
+MAX_NAMES = 5
+"""So many files are named for one damaged blob; identical files share a blob."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProblem:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: `damaged` bytes, a `missing` blob, or something else about the `store`.
+        detail: one sentence.
+        digest: the blob, when it is known.
+        files: files of current artifacts that hold it.
+    """
+
+    kind: str
+    detail: str
+    digest: Digest | None
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCheck:
+    """What a check found.
+
+    Attributes:
+        problems: everything that is wrong.
+        blobs: how many blobs the store has.
+        size: their bytes.
+        rebuilt: how many blobs a new index has, None when it was not made.
+    """
+
+    problems: tuple[StoreProblem, ...]
+    blobs: int
+    size: int
+    rebuilt: int | None
+
+
+def fsck(
+    ws: Workspace,
+    *,
+    sample: float | None = None,
+    quarantine: bool = False,
+    rebuild: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> StoreCheck:
+    """Hashes what the store has, and looks for what current artifacts lack.
+
+    Args:
+        ws: the workspace.
+        sample: the share of blobs to hash, between 0 and 1; all when None.
+        quarantine: whether to set damaged blobs aside, so that adding them again repairs them.
+        rebuild: whether to make the index anew from the packs first.
+        progress: is told of bytes.
+    """
+    rebuilt = None
+    problems: list[Problem] = []
+    if rebuild:
+        result = ws.store.rebuild_index(progress=progress)
+        rebuilt = result.blobs
+        problems += result.problems
+    found = ws.store.verify_all(sample=sample, quarantine=quarantine, progress=progress)
+    problems += list(found)
+    artifacts = list(tracked(ws.repo.git, ws.worktree)) if ws.repo.worktree else []
+    damaged = {problem.digest for problem in problems if problem.digest is not None}
+    names, missing = _names(ws, artifacts, damaged)
+    described = [_described(problem, names) for problem in problems]
+    described += [
+        StoreProblem(
+            "missing", f"the store does not have {Digest(digest)}", Digest(digest), names[digest]
+        )
+        for digest in missing
+    ]
+    stats = ws.store.stats()
+    return StoreCheck(
+        tuple(described),
+        stats.packed_blobs + stats.objects,
+        stats.packed_bytes + stats.object_bytes,
+        rebuilt,
+    )
+
+
+def _described(problem: Problem, names: dict[bytes, tuple[str, ...]]) -> StoreProblem:
+    if problem.digest is None:
+        return StoreProblem("store", problem.detail, None, ())
+    files = names.get(problem.digest, ())
+    return StoreProblem("damaged", problem.detail, Digest(problem.digest), files)
+
+
+def _names(
+    ws: Workspace, artifacts: list[Tracked], damaged: set[bytes]
+) -> tuple[dict[bytes, tuple[str, ...]], list[bytes]]:
+    """Which files hold damaged or missing blobs; and what is missing, in the order met."""
+    names: dict[bytes, list[str]] = {}
+    needed: dict[bytes, None] = {}
+    for artifact in artifacts:
+        for path, digest in _walk(ws, artifact):
+            needed[digest] = None
+            names.setdefault(digest, []).append(show(path))
+    here = ws.store.has(needed)
+    missing = [digest for digest in needed if digest not in here and digest not in damaged]
+    concerned = damaged.union(missing)
+    few = {
+        digest: tuple(paths[:MAX_NAMES]) for digest, paths in names.items() if digest in concerned
+    }
+    return few, missing
+
+
+def _walk(ws: Workspace, artifact: Tracked) -> Iterator[tuple[bytes, bytes]]:
+    """Every blob and manifest of an artifact with its path; what cannot be read is passed over."""
+    load = loader(ws.store)
+    top = top_entry(artifact.pointer)
+    waiting = [(artifact.path.raw, top)]
+    while waiting:
+        path, entry = waiting.pop()
+        yield path, entry.digest
+        if entry.kind == "d":
+            try:
+                entries = load(entry.digest).entries
+            except (UnavailableError, VerificationError):
+                continue
+            waiting += [(path + b"/" + below.name, below) for below in reversed(entries)]

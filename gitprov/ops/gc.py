@@ -1,0 +1,163 @@
+"""`gitprov gc`: removes blobs that no commit, index, stash, reflog or worktree needs."""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitprov.errors import GitprovError, MalformedError, UnavailableError
+from gitprov.git.command import split_nul
+from gitprov.git.repo import Repository
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.ops.manifests import reachable
+from gitprov.ops.pointers import is_pointer_name
+from gitprov.ops.shared_store import repositories
+from gitprov.platform.files import read_bounded
+from gitprov.store.gc import Collected
+from gitprov.workspace import Workspace
+
+_BEGINNING = b"gitprov: 1\n"
+_PSEUDO_REFS = ("ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageCollection:
+    """What a collection did, or would do.
+
+    Attributes:
+        collected: what the store says.
+        artifacts: versions of artifacts that are kept.
+        acted: whether anything was really removed.
+    """
+
+    collected: Collected
+    artifacts: int
+    acted: bool
+
+
+def gc(ws: Workspace, *, act: bool, grace_days: int | None = None) -> GarbageCollection:
+    """Collects what nothing needs.
+
+    Kept is everything reachable from any ref, from the HEAD, index and pointers on disk of any
+    worktree, from the stash, and from the reflog.
+
+    Args:
+        ws: the workspace.
+        act: False only counts.
+        grace_days: how old a reflog entry may be to count; None counts all that git still has.
+
+    Raises:
+        UnavailableError: a repository that shares the store is not there, or a manifest is lost.
+    """
+    kept: set[tuple[bytes, bool]] = set()
+
+    def live() -> set[bytes]:
+        for repo in _repositories(ws):
+            kept.update(_tops(repo, grace_days))
+        digests, missing = reachable(ws.store, kept)
+        if missing and act:
+            raise UnavailableError(
+                f"{missing[0]}, so what it needs is not known; nothing was removed",
+                hint="restore it (gitprov fsck names what is lost), then collect again",
+            )
+        return digests
+
+    collected = ws.store.collect(live, dry_run=not act)
+    return GarbageCollection(collected, len(kept), act)
+
+
+def _repositories(ws: Workspace) -> Iterator[Repository]:
+    yield ws.repo
+    if ws.config.store.path is None:
+        return
+    for common_dir in repositories(ws.config.store.path):
+        if common_dir == ws.repo.common_dir:
+            continue
+        try:
+            repo = Repository.discover(common_dir, git_dir=common_dir)
+        except GitprovError as exc:
+            raise UnavailableError(
+                f"the repository {common_dir} shares this store and cannot be asked: {exc}",
+                hint=f"if it is gone for good, take its line out of "
+                f"{os.path.join(ws.config.store.path, 'repositories')}",
+            ) from exc
+        with repo:
+            yield repo
+
+
+def _tops(repo: Repository, grace_days: int | None) -> Iterator[tuple[bytes, bool]]:
+    """The artifacts that a repository needs: digests, and whether each is a folder."""
+    for data in _pointer_blobs(repo, grace_days):
+        try:
+            pointer = Pointer.parse(data)
+        except MalformedError:
+            continue  # nonsense names no data; `gitprov verify` complains about it
+        yield pointer.root.raw, pointer.type == "dir"
+
+
+def _pointer_blobs(repo: Repository, grace_days: int | None) -> Iterator[bytes]:
+    for name in _worktrees(repo):
+        yield from _on_disk(name)
+    oids = _small_blobs(repo, *_beginnings(repo, grace_days))
+    for _, found in repo.objects.get_many(oids, limit=MAX_POINTER_BYTES):
+        if found is not None and found.data.startswith(_BEGINNING):
+            yield found.data
+
+
+def _beginnings(repo: Repository, grace_days: int | None) -> tuple[list[str], list[str]]:
+    """What reachability starts from: options of rev-list, and commits."""
+    # For these options git looks at all worktrees.
+    options = ["--all", "--indexed-objects"]
+    commits = [name for name in _PSEUDO_REFS if repo.ref(name)]
+    if repo.ref("refs/stash"):
+        # All stashes but the newest are only in the reflog of refs/stash, which is their place.
+        commits += repo.git.text("rev-list", "--walk-reflogs", "refs/stash", "--").split()
+    if grace_days is None:
+        options.append("--reflog")
+    elif grace_days > 0:
+        since = int(time.time()) - grace_days * 86400
+        output = repo.git.text("rev-list", "--walk-reflogs", "--all", f"--since=@{since}", "--")
+        commits += sorted(set(output.split()))
+    return options, commits
+
+
+def _small_blobs(repo: Repository, options: list[str], commits: list[str]) -> list[str]:
+    """The git blobs that are small enough to be pointers, whatever they are called."""
+    listed = repo.git.run(
+        *("rev-list", "--objects", "--no-object-names", "--ignore-missing"),
+        *(f"--filter=blob:limit={MAX_POINTER_BYTES + 1}", *options, "--stdin"),
+        input="".join(f"{commit}\n" for commit in commits).encode(),
+    )
+    checked = repo.git.run(
+        *("cat-file", "--buffer", "--batch-check=%(objecttype) %(objectname)"), input=listed
+    )
+    return [line[5:].decode("ascii") for line in checked.splitlines() if line.startswith(b"blob ")]
+
+
+def _worktrees(repo: Repository) -> list[str]:
+    output = os.fsdecode(repo.git.run("worktree", "list", "--porcelain"))
+    prefix = "worktree "
+    return [line[len(prefix) :] for line in output.splitlines() if line.startswith(prefix)]
+
+
+def _on_disk(worktree: str) -> Iterator[bytes]:
+    """The pointers that lie in a worktree, staged or not."""
+    if not os.path.isdir(worktree):
+        return
+    try:
+        repo = Repository.discover(worktree)
+    except GitprovError:
+        return
+    with repo:
+        if repo.worktree is None:
+            return
+        output = repo.git.run(
+            *("ls-files", "-z", "--cached", "--others", "--exclude-standard"), "--", f"*{SUFFIX}"
+        )
+        for raw in set(split_nul(output)):
+            if is_pointer_name(raw):
+                try:
+                    path = os.path.join(os.fsencode(repo.worktree), raw)
+                    yield read_bounded(path, MAX_POINTER_BYTES)
+                except (MalformedError, UnavailableError):
+                    continue

@@ -1,0 +1,215 @@
+"""The pointers of the worktree: finding, reading and writing them, and their .gitignore lines."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitprov.core.paths import RepoPath, show
+from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.command import Git, split_nul
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.platform.files import atomic_write, read_bounded
+
+_SUFFIX = SUFFIX.encode()
+_MAX_GITIGNORE = 4 << 20
+_GLOB = b"\\*?["
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """An artifact of the worktree and its pointer."""
+
+    path: RepoPath
+    pointer: Pointer
+
+    @property
+    def pointer_path(self) -> RepoPath:
+        """Where the pointer lies."""
+        return pointer_path(self.path)
+
+
+def pointer_path(artifact: RepoPath) -> RepoPath:
+    """Returns the path of an artifact's pointer."""
+    return RepoPath(artifact.raw + _SUFFIX)
+
+
+def artifact_path(pointer: RepoPath) -> RepoPath:
+    """Returns the path of the artifact that a pointer stands for."""
+    return RepoPath(pointer.raw.removesuffix(_SUFFIX))
+
+
+def is_pointer_name(path: bytes) -> bool:
+    """Whether a file of this path is a pointer: `<name>.prov` with a name."""
+    name = path.rpartition(b"/")[2]
+    return name.endswith(_SUFFIX) and len(name) > len(_SUFFIX)
+
+
+def on_disk(worktree: str, path: RepoPath) -> bytes:
+    """Returns the file system path of something in the worktree."""
+    root = os.fsencode(worktree)
+    return root + b"/" + path.raw if path.raw else root
+
+
+def read_pointer(worktree: str, artifact: RepoPath) -> Pointer | None:
+    """Returns an artifact's pointer as it lies in the worktree, or None when there is none.
+
+    Raises:
+        MalformedError: it is not well formed; the message names the file.
+    """
+    where = pointer_path(artifact)
+    try:
+        data = read_bounded(on_disk(worktree, where), MAX_POINTER_BYTES)
+    except UnavailableError:
+        return None
+    return parse_pointer(where, data)
+
+
+def parse_pointer(where: RepoPath, data: bytes) -> Pointer:
+    """Parses a pointer's bytes; every error names the file and says what to do."""
+    try:
+        pointer = Pointer.parse(data)
+        if pointer.path.encode() + _SUFFIX != where.name:
+            raise MalformedError(f"it stands for '{pointer.path}', which is not its own name")
+    except MalformedError as exc:
+        raise MalformedError(
+            f"the pointer {where} is not well formed: {exc}",
+            hint=f"git checkout -- {where} restores it, `gitprov add {artifact_path(where)}` "
+            "writes it anew",
+        ) from None
+    return pointer
+
+
+def tracked(git: Git, worktree: str) -> Iterator[Tracked]:
+    """Yields the worktree's artifacts by path: of pointers that git tracks or would add."""
+    for path in pointer_paths(git):
+        artifact = artifact_path(path)
+        pointer = read_pointer(worktree, artifact)
+        if pointer is not None:
+            yield Tracked(artifact, pointer)
+
+
+def pointer_paths(git: Git) -> list[RepoPath]:
+    """Returns the paths of all pointers in the worktree, sorted."""
+    output = git.run(
+        "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", f"*{SUFFIX}"
+    )
+    return [RepoPath(raw) for raw in sorted(set(split_nul(output))) if is_pointer_name(raw)]
+
+
+def select(found: list[Tracked], wanted: list[RepoPath]) -> list[tuple[Tracked, RepoPath]]:
+    """Pairs artifacts with the part of each that is meant; everything when nothing is wanted.
+
+    A wanted path may be an artifact, something inside one, a folder that holds some, or a pointer.
+
+    Raises:
+        UsageError: a path is none of these.
+    """
+    if not wanted:
+        return [(item, item.path) for item in found]
+    chosen: dict[tuple[RepoPath, RepoPath], Tracked] = {}
+    for path in wanted:
+        target = artifact_path(path) if is_pointer_name(path.raw) else path
+        inside = [item for item in found if item.path.contains(target)]
+        below = [item for item in found if target.contains(item.path)]
+        if not inside and not below:
+            raise UsageError(
+                f"{path} is no artifact and holds none",
+                hint="gitprov status lists the artifacts",
+            )
+        for item in below:
+            chosen[item.path, item.path] = item
+        for item in inside:
+            chosen[item.path, target] = item
+    return [(item, part) for (_, part), item in sorted(chosen.items())]
+
+
+def write_pointer(worktree: str, artifact: RepoPath, pointer: Pointer) -> bool:
+    """Writes a pointer durably; returns whether its bytes changed."""
+    where = on_disk(worktree, pointer_path(artifact))
+    data = pointer.to_bytes()
+    try:
+        if read_bounded(where, MAX_POINTER_BYTES) == data:
+            return False
+    except (MalformedError, UnavailableError):
+        pass
+    atomic_write(os.fsdecode(where), data)
+    return True
+
+
+def ignore_line(name: bytes) -> bytes:
+    """Returns the .gitignore pattern that matches exactly this name in this folder."""
+    escaped = b"".join(b"\\" + bytes([char]) if char in _GLOB else bytes([char]) for char in name)
+    if escaped.endswith(b" "):
+        escaped = escaped[:-1] + b"\\ "
+    return b"/" + escaped
+
+
+def add_ignore_line(worktree: str, artifact: RepoPath) -> bool:
+    """Adds the artifact to the .gitignore beside it; returns whether that changed."""
+    where, lines = _ignore_file(worktree, artifact)
+    line = ignore_line(artifact.name)
+    if line in lines:
+        return False
+    if lines and lines[-1] == b"":
+        lines.pop()
+    _write_ignore(where, [*lines, line, b""])
+    return True
+
+
+def drop_ignore_line(worktree: str, artifact: RepoPath) -> bool:
+    """Takes the artifact out of the .gitignore beside it; an empty file is removed."""
+    where, lines = _ignore_file(worktree, artifact)
+    line = ignore_line(artifact.name)
+    if line not in lines:
+        return False
+    rest = [other for other in lines if other != line]
+    if any(rest):
+        _write_ignore(where, rest)
+    else:
+        os.unlink(where)
+    return True
+
+
+def ignore_path(artifact: RepoPath) -> RepoPath:
+    """Returns the path of the .gitignore beside an artifact."""
+    return artifact.parent / b".gitignore"
+
+
+def _ignore_file(worktree: str, artifact: RepoPath) -> tuple[bytes, list[bytes]]:
+    where = on_disk(worktree, ignore_path(artifact))
+    try:
+        return where, read_bounded(where, _MAX_GITIGNORE).split(b"\n")
+    except UnavailableError:
+        return where, []
+
+
+def _write_ignore(where: bytes, lines: list[bytes]) -> None:
+    atomic_write(os.fsdecode(where), b"\n".join(lines))
+
+
+def repo_path(worktree: str, cwd: str, text: str | bytes) -> RepoPath:
+    """Returns the path in the repository that a user means; the last component may be a symlink.
+
+    Raises:
+        UsageError: it lies outside the worktree, or inside git's own folder.
+        MalformedError: a component has a name that is refused.
+    """
+    raw = os.fsencode(text)
+    shown = show(raw)
+    if not raw or b"\0" in raw:
+        raise UsageError("an empty path" if not raw else f"not a path: {shown}")
+    whole = os.path.normpath(os.path.join(os.fsencode(cwd), raw))
+    # Only the folder is resolved: the thing itself may be a link, which the caller must see.
+    folder, name = os.path.split(whole)
+    real = os.path.realpath(folder)
+    whole = os.path.join(real, name) if name else real
+    root = os.path.realpath(os.fsencode(worktree))
+    if whole != root and not whole.startswith(root.rstrip(b"/") + b"/"):
+        raise UsageError(
+            f"{shown} lies outside the repository {show(root)}",
+            hint="copy or link the data into the repository's folder",
+        )
+    below = whole[len(root) :].lstrip(b"/")
+    if below.split(b"/", 1)[0] == b".git":
+        raise UsageError(f"{shown} lies inside git's own folder")
+    return RepoPath.parse(below)

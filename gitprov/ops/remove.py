@@ -1,0 +1,112 @@
+"""`gitprov remove`: stops tracking artifacts; the data stays unless it is asked to go."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.ops.checkouts import forget
+from gitprov.ops.pointers import (
+    artifact_path,
+    drop_ignore_line,
+    ignore_path,
+    is_pointer_name,
+    on_disk,
+    pointer_path,
+    read_pointer,
+    repo_path,
+)
+from gitprov.ops.status import Status, artifact_status
+from gitprov.platform.locks import file_lock
+from gitprov.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An artifact that is no longer tracked; `deleted` says whether its data went, too."""
+
+    path: RepoPath
+    deleted: bool
+
+
+def remove(
+    ws: Workspace, paths: Sequence[str], *, delete: bool = False, force: bool = False
+) -> list[Removed]:
+    """Stops tracking artifacts, and stages that. What the store has stays until `gitprov gc`.
+
+    Args:
+        ws: the workspace.
+        paths: artifacts or their pointers.
+        delete: whether to delete the data in the worktree.
+        force: delete data that the store does not have as well.
+
+    Raises:
+        UsageError: a path is no artifact, or its data would be lost; nothing is changed then.
+    """
+    artifacts = [_artifact(ws, path) for path in paths]
+    if delete and not force:
+        for artifact in artifacts:
+            _refuse_loss(artifact, artifact_status(ws, artifact))
+    removed: list[Removed] = []
+    with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
+        for artifact in artifacts:
+            deleted = delete and _delete(on_disk(ws.worktree, artifact), artifact)
+            _untrack(ws, artifact)
+            forget(ws, artifact)
+            removed.append(Removed(artifact, deleted))
+    return removed
+
+
+def _artifact(ws: Workspace, text: str) -> RepoPath:
+    path = repo_path(ws.worktree, ws.cwd, text)
+    artifact = artifact_path(path) if is_pointer_name(path.raw) else path
+    if not os.path.lexists(on_disk(ws.worktree, pointer_path(artifact))):
+        for above in artifact.ancestors():
+            if above.raw and read_pointer(ws.worktree, above) is not None:
+                raise UsageError(
+                    f"{artifact} is a part of the artifact {above}",
+                    hint=f"delete the file, then `gitprov add {artifact}` takes it out of {above}",
+                )
+        raise UsageError(f"{artifact} is no artifact", hint="gitprov status lists the artifacts")
+    return artifact
+
+
+def _refuse_loss(artifact: RepoPath, status: Status) -> None:
+    if status.changes or status.missing:
+        raise UsageError(
+            f"{artifact} has data that the store does not have",
+            hint=f"gitprov add {artifact} keeps it, --force deletes it for good",
+        )
+
+
+def _delete(path: bytes, artifact: RepoPath) -> bool:
+    try:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+    except FileNotFoundError:
+        return False
+    except OSError as exc:
+        raise EnvironmentFault(f"cannot delete {artifact}: {exc.strerror}") from exc
+    return True
+
+
+def _untrack(ws: Workspace, artifact: RepoPath) -> None:
+    pointer, ignore = pointer_path(artifact), ignore_path(artifact)
+    drop_ignore_line(ws.worktree, artifact)
+    os.unlink(on_disk(ws.worktree, pointer))
+    paths = [pointer.raw]
+    if _is_tracked(ws, ignore):
+        paths.append(ignore.raw)
+    # --all stages what is gone; a pointer that was never staged has nothing to stage.
+    staged = [path for path in paths if _is_tracked(ws, RepoPath(path))]
+    if staged:
+        ws.repo.git.run("--literal-pathspecs", "add", "--all", "--force", "--", *staged)
+
+
+def _is_tracked(ws: Workspace, path: RepoPath) -> bool:
+    output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-z", "--", path.raw)
+    return bool(output)

@@ -1,0 +1,116 @@
+"""What the pre-commit hook refuses: pointers that lie, files too large for git, private keys."""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gitprov.core.paths import RepoPath, show
+from gitprov.errors import GitprovError, MalformedError
+from gitprov.git.command import split_nul
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.ops.pointers import artifact_path, is_pointer_name, on_disk, parse_pointer
+from gitprov.workspace import Workspace
+
+_SCANNED_BYTES = 1 << 20
+"""Private keys are looked for in staged files up to this size."""
+
+_PRIVATE_KEY = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\r?\n"
+    rb"(?:[A-Za-z-]+: [^\n]*\n|\r?\n)*[A-Za-z0-9+/=]{40}"
+    rb"|PRIVATE\+KEY\+[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{40}"
+    rb"|AGE-SECRET-KEY-1[0-9A-Z]{58}"
+)
+_REGULAR = {b"100644", b"100755"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason to refuse a commit, and what to do about it."""
+
+    message: str
+    hint: str | None
+
+
+def check_staged(ws: Workspace, *, index_file: str | None = None) -> list[Problem]:
+    """Returns what is wrong with what is about to be committed.
+
+    Args:
+        ws: the workspace.
+        index_file: the index that git gave to the hook (`git commit -a` uses one of its own).
+    """
+    hooks = ws.config.hooks
+    staged = list(_staged(ws, index_file))
+    problems = [problem for path, oid in staged for problem in _check_file(ws, path, oid)]
+    if hooks.check != "off":
+        only = {path for path, _ in staged} if hooks.check == "staged" else None
+        problems += _check_pointers(ws, index_file, only)
+    return problems
+
+
+def _staged(ws: Workspace, index_file: str | None) -> Iterator[tuple[bytes, str]]:
+    """The regular files that are added or changed, with the ids of their git blobs."""
+    output = ws.repo.git.run(
+        *("diff", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"),
+        "--diff-filter=AMT",
+        index_file=index_file,
+    )
+    fields = split_nul(output)
+    for header, path in zip(fields[::2], fields[1::2], strict=True):
+        _, mode, _, oid, _ = header.split(b" ")
+        if mode in _REGULAR:
+            yield path, oid.decode()
+
+
+def _check_file(ws: Workspace, path: bytes, oid: str) -> Iterator[Problem]:
+    limit = ws.config.hooks.max_staged_file
+    shown = show(path)
+    try:
+        found = ws.objects.get(oid, limit=limit or _SCANNED_BYTES)
+    except MalformedError:
+        if limit:
+            yield Problem(
+                f"{shown} is larger than {limit:,} bytes, too large for git",
+                f"git rm --cached {shown} && gitprov add {shown}, "
+                "or raise hooks.max_staged_file in .gitprov.yaml",
+            )
+        return
+    if found is not None and _PRIVATE_KEY.search(found.data[:_SCANNED_BYTES]):
+        yield Problem(
+            f"{shown} holds a private key",
+            f"git rm --cached {shown}; a key that was pushed once must be replaced",
+        )
+
+
+def _check_pointers(
+    ws: Workspace, index_file: str | None, only: set[bytes] | None
+) -> Iterator[Problem]:
+    output = ws.repo.git.run("ls-files", "-s", "-z", "--", f"*{SUFFIX}", index_file=index_file)
+    for item in split_nul(output):
+        header, _, path = item.partition(b"\t")
+        mode, oid, stage = header.split(b" ")
+        if mode not in _REGULAR or stage != b"0" or not is_pointer_name(path):
+            continue
+        if only is not None and path not in only:
+            continue
+        try:
+            data = ws.objects.need(oid.decode(), "blob", limit=MAX_POINTER_BYTES)
+            pointer = parse_pointer(RepoPath(path), data)
+            yield from _compare(ws, artifact_path(RepoPath(path)), pointer)
+        except GitprovError as exc:
+            yield Problem(str(exc), exc.hint)
+
+
+def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Problem]:
+    if not os.path.lexists(on_disk(ws.worktree, artifact)):
+        return  # not checked out here: nothing contradicts the pointer
+    from gitprov.worktree.scan import Scanner  # only commits with artifacts pay for it
+
+    tree = Scanner(ws.worktree, ws.stats).scan(artifact, lenient=True)
+    if tree.root != pointer.root.raw or tree.type != pointer.type or tree.odd:
+        yield Problem(
+            f"{artifact} is not what its staged pointer says",
+            f"gitprov add {artifact} stages what is on disk, "
+            f"gitprov checkout --force {artifact} restores what is staged, "
+            "gitprov status shows the difference",
+        )

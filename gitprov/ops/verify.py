@@ -1,0 +1,222 @@
+"""`gitprov verify`: gathers the evidence of commits; the engine below judges it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from gitprov.config import TRACKED_NAME, Config, load_yaml
+from gitprov.core.digest import Digest, Sha256Digest
+from gitprov.core.merkle import LOG
+from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.heads import Head as SeenHead
+from gitprov.git.heads import Heads, note_heads, read_heads
+from gitprov.git.log import LogReader, known_logs, read_log_key
+from gitprov.git.notes import Notes
+from gitprov.git.tree_digest import TreeDigests
+from gitprov.model.note import AnchorLine, NoteLine
+from gitprov.model.record import ArtifactLeaf, Record
+from gitprov.model.report import Report, Verdict
+from gitprov.model.signed_note import read_unverified
+from gitprov.ops.evidence_artifacts import ArtifactLooker
+from gitprov.ops.record import compute_record
+from gitprov.verify.engine import judge_all
+from gitprov.verify.evidence import (
+    CommitEvidence,
+    Head,
+    LogEvidence,
+    Malformed,
+    Recomputed,
+    Unavailable,
+)
+from gitprov.verify.policy import Policy
+from gitprov.workspace import Workspace
+from gitprov.worktree.scan import Progress
+
+_NOTHING = Sha256Digest(LOG.empty())
+
+HERE = "."
+"""The place under which this repository's own logs are remembered in heads.json."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """A log that is here, opened; `reader` is None when it cannot be read."""
+
+    place: str
+    reader: LogReader | None
+    key_id: str
+    problem: str
+    seen: SeenHead | None
+
+
+def verify(
+    ws: Workspace,
+    revs: Sequence[str],
+    *,
+    everything: bool = False,
+    deep: bool = False,
+    require_data: bool = False,
+    policy_from: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Verifies commits.
+
+    Args:
+        ws: the workspace.
+        revs: revisions or ranges; HEAD when there is none.
+        everything: every commit of every branch and tag.
+        deep: trust no cache, and hash again what the store holds.
+        require_data: data that is nowhere here is UNKNOWN.
+        policy_from: the revision whose policy counts; the worktree's by default.
+        progress: is told of data that is hashed.
+
+    Raises:
+        UsageError: a revision or a policy cannot be used.
+    """
+    policy = read_policy(ws, policy_from, require_data=require_data)
+    commits = _commits(ws, revs, everything=everything)
+    logs = list(_open_logs(ws))
+    evidence = list(_gather(ws, commits, logs, deep=deep, progress=progress))
+    ws.digests.save()
+    report = judge_all(evidence, policy)
+    _remember(ws, logs, report)
+    return report
+
+
+def read_policy(ws: Workspace, rev: str | None, *, require_data: bool) -> Policy:
+    """Returns the policy of the worktree, or the one that a trusted revision has."""
+    section = ws.config.policy
+    if rev is not None:
+        commit = ws.repo.resolve(rev)
+        found = ws.objects.get(f"{commit}:{TRACKED_NAME}", limit=64 << 10)
+        text = "" if found is None else found.data.decode("utf-8", "replace")
+        section = Config.of(load_yaml(text, what=f"{rev}:{TRACKED_NAME}"), {}).policy
+    return replace(Policy.parse(dict(section)), require_data=require_data)
+
+
+def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[str]:
+    if everything:
+        if revs:
+            raise UsageError("give revisions or --all, not both")
+        return ws.repo.rev_list(everything=True)
+    commits: list[str] = []
+    for rev in revs or ["HEAD"]:
+        commits += ws.repo.rev_list(rev) if ".." in rev else [ws.repo.resolve(rev)]
+    return list(dict.fromkeys(commits))
+
+
+def _open_logs(ws: Workspace) -> Iterator[_Log]:
+    heads = read_heads(ws.repo)
+    for ref in known_logs(ws.repo):
+        place = ref.remote or HERE
+        seen = _seen(heads, ref.remote, ref.key_id)
+        try:
+            reader = LogReader.open(ws.repo, ref.ref)
+            reader.root()
+        except (MalformedError, UnavailableError) as exc:
+            yield _Log(place, None, ref.key_id, str(exc), seen)
+        else:
+            yield _Log(place, reader, ref.key_id, "", seen)
+
+
+def _seen(heads: Heads, remote: str | None, key_id: str) -> SeenHead | None:
+    """The newest head seen: of a remote's copy there, of our own log anywhere.
+
+    A remote may lag behind another; our own log may lag behind nobody.
+    """
+    places = [remote] if remote else list(heads)
+    found = [heads[place][key_id] for place in places if key_id in heads.get(place, {})]
+    return max(found, default=None, key=lambda head: head.size)
+
+
+def _gather(
+    ws: Workspace,
+    commits: Sequence[str],
+    logs: Sequence[_Log],
+    *,
+    deep: bool,
+    progress: Progress | None,
+) -> Iterator[CommitEvidence]:
+    notes = Notes(ws.repo)
+    lines = notes.lines_many(commits)
+    own = read_log_key(ws.repo)
+    digests = TreeDigests(ws.objects, None) if deep else ws.digests
+    looker = ArtifactLooker(ws, deep=deep, progress=progress)
+    any_notes = bool(notes.refs)
+    for commit in commits:
+        found = ws.objects.commit(commit)
+        recomputed = _recompute(ws, commit, digests)
+        artifacts: tuple[ArtifactLeaf, ...] = ()
+        if isinstance(recomputed, Record):
+            artifacts = recomputed.artifacts
+        evidence = CommitEvidence(
+            commit=commit,
+            subject=found.subject if found else "",
+            recomputed=recomputed,
+            lines=lines[commit],
+            notes_known=any_notes,
+            artifacts=tuple(looker.look(commit, leaf) for leaf in artifacts),
+            vkeys=(own.vkey,) if own else (),
+        )
+        found_logs = (_log_evidence(log, evidence.root, lines[commit]) for log in logs)
+        yield replace(evidence, logs=tuple(found_logs))
+
+
+def _recompute(ws: Workspace, commit: str, digests: TreeDigests) -> Recomputed:
+    try:
+        return compute_record(ws, commit, digests)
+    except UnavailableError as exc:
+        return Unavailable(str(exc))
+    except MalformedError as exc:
+        return Malformed(str(exc))
+
+
+def _log_evidence(log: _Log, root: Digest | None, lines: Iterable[NoteLine]) -> LogEvidence:
+    seen = Head(log.seen.size, log.seen.root) if log.seen else None
+    reader = log.reader
+    if reader is None:
+        return LogEvidence(log.key_id, 0, _NOTHING, seen=seen, problem=log.problem)
+    try:
+        index = None if root is None else reader.find(root)
+        checkpoint = reader.signed_note()
+        sizes = {line.size for line in lines if isinstance(line, AnchorLine)}
+        if seen is not None:
+            sizes.add(seen.size)
+        sizes.update(_signed_size(checkpoint))
+        return LogEvidence(
+            key_id=log.key_id,
+            size=reader.size,
+            root=reader.root(),
+            vkey=reader.vkey(),
+            index=index,
+            path=() if index is None else tuple(reader.inclusion(index)),
+            checkpoint=checkpoint,
+            seen=seen,
+            consistency={
+                size: tuple(reader.consistency(size)) for size in sizes if size <= reader.size
+            },
+        )
+    except (MalformedError, UnavailableError) as exc:
+        return LogEvidence(log.key_id, 0, _NOTHING, seen=seen, problem=str(exc))
+
+
+def _signed_size(checkpoint: str | None) -> set[int]:
+    if checkpoint is None:
+        return set()
+    try:
+        return {read_unverified(checkpoint).size}
+    except MalformedError:
+        return set()  # the engine says so
+
+
+def _remember(ws: Workspace, logs: Sequence[_Log], report: Report) -> None:
+    """Keeps the heads of logs that no finding speaks against: later ones must extend them."""
+    wrong = {
+        finding.subject
+        for commit in report.commits
+        for finding in commit.findings
+        if finding.check == "log" and finding.verdict is not Verdict.PASS
+    }
+    for log in logs:
+        if log.reader is not None and log.key_id not in wrong and log.reader.size:
+            head = SeenHead(log.reader.size, log.reader.root())
+            note_heads(ws.repo, log.place, {log.key_id: head})
