@@ -22,7 +22,7 @@ from gitprov.git.objects import (
     parse_tree,
 )
 from gitprov.model.entry import Entry, manifest_root
-from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
 from gitprov.model.record import ArtifactLeaf
 
 SCHEMA = """
@@ -129,7 +129,7 @@ class TreeDigests:
             else:
                 digest, size = blobs[row.oid]
                 entries.append(Entry(row.name, _file_kind(row), digest, size))
-                if row.name.endswith(SUFFIX.encode()) and kind != LINK_MODE:
+                if kind != LINK_MODE and is_pointer_name(row.name):
                     artifacts.append(self._artifact(row, folder, size))
         # git sorts a folder as if its name ended in a slash; manifests sort by the name alone.
         entries.sort()

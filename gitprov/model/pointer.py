@@ -107,6 +107,12 @@ class Pointer:
         return ("\n".join(lines) + "\n").encode()
 
 
+def is_pointer_name(path: bytes) -> bool:
+    """Whether a regular file of this path is a pointer: `<name>.prov` with a name."""
+    name = path.rpartition(b"/")[2]
+    return name.endswith(SUFFIX.encode()) and len(name) > len(SUFFIX)
+
+
 def kind_for(name: str) -> ArtifactKind:
     """Returns `model` for the endings that models have, else `data`."""
     dot = name.rfind(".")

@@ -12,13 +12,19 @@ from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.git.command import GitError, split_nul
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import encode
-from gitprov.model.pointer import MAX_COUNT, ArtifactKind, EntryType, Pointer, kind_for
+from gitprov.model.pointer import (
+    MAX_COUNT,
+    ArtifactKind,
+    EntryType,
+    Pointer,
+    is_pointer_name,
+    kind_for,
+)
 from gitprov.ops.checkouts import remember
 from gitprov.ops.manifests import count_files, find, loader, splice, top_entry
 from gitprov.ops.pointers import (
     add_ignore_line,
     ignore_path,
-    is_pointer_name,
     on_disk,
     pointer_path,
     read_pointer,

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from gitprov.errors import GitprovError, MalformedError, UnavailableError
 from gitprov.git.command import split_nul
 from gitprov.git.repo import Repository
-from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
 from gitprov.ops.manifests import reachable
-from gitprov.ops.pointers import is_pointer_name
 from gitprov.ops.shared_store import repositories
 from gitprov.platform.files import read_bounded
 from gitprov.store.gc import Collected

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.git.command import Git, split_nul
-from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
 from gitprov.platform.files import atomic_write, read_bounded
 
 _SUFFIX = SUFFIX.encode()
@@ -36,12 +36,6 @@ def pointer_path(artifact: RepoPath) -> RepoPath:
 def artifact_path(pointer: RepoPath) -> RepoPath:
     """Returns the path of the artifact that a pointer stands for."""
     return RepoPath(pointer.raw.removesuffix(_SUFFIX))
-
-
-def is_pointer_name(path: bytes) -> bool:
-    """Whether a file of this path is a pointer: `<name>.prov` with a name."""
-    name = path.rpartition(b"/")[2]
-    return name.endswith(_SUFFIX) and len(name) > len(_SUFFIX)
 
 
 def on_disk(worktree: str, path: RepoPath) -> bytes:

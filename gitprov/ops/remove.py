@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.model.pointer import is_pointer_name
 from gitprov.ops.checkouts import forget
 from gitprov.ops.pointers import (
     artifact_path,
     drop_ignore_line,
     ignore_path,
-    is_pointer_name,
     on_disk,
     pointer_path,
     read_pointer,

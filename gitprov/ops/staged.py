@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, MalformedError
 from gitprov.git.command import split_nul
-from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer
-from gitprov.ops.pointers import artifact_path, is_pointer_name, on_disk, parse_pointer
+from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
+from gitprov.ops.pointers import artifact_path, on_disk, parse_pointer
 from gitprov.workspace import Workspace
 
 _SCANNED_BYTES = 1 << 20
