@@ -141,8 +141,7 @@ class Index:
         last = b""
         while page := self._all(f"{select} WHERE digest>? ORDER BY digest LIMIT ?", (last, _PAGE)):
             yield page
-            # SQLite compares by type first, so these are bytes, however damaged the file is.
-            if page[-1][0] <= last:
+            if not isinstance(page[-1][0], bytes) or page[-1][0] <= last:
                 raise damaged_index(self._path, "the rows are out of order")
             last = page[-1][0]
 
@@ -174,8 +173,8 @@ class Index:
         """Yields every blob and its place, sorted by digest; a walk, not a snapshot."""
         for page in self._pages(_ROW):
             for row in page:
-                if len(row[0]) != DIGEST_BYTES:
-                    raise damaged_index(self._path, "a digest has the wrong length")
+                if not isinstance(row[0], bytes) or len(row[0]) != DIGEST_BYTES:
+                    raise damaged_index(self._path, "a digest has no 32 bytes")
                 yield row[0], self._place(row)
 
     def check(self) -> list[str]:

@@ -177,5 +177,7 @@ class LocalStore(BlobStore):
             quarantined = len(os.listdir(self._layout.quarantine))
         except FileNotFoundError:
             quarantined = 0
+        except OSError as exc:
+            raise fault(exc, "read", self._layout.quarantine) from exc
         packs = len(index.packs()) if index is not None else 0
         return Stats(packs, blobs, size, objects, object_bytes, quarantined)

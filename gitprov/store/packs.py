@@ -163,8 +163,13 @@ class PackFile:
             FileNotFoundError: it is gone; the index says where its blobs are now.
         """
         self.path = path
-        self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        self.size = os.fstat(self._fd).st_size
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self.size = os.fstat(self._fd).st_size
+        except FileNotFoundError:
+            raise
+        except OSError as exc:
+            raise fault(exc, "read", path) from exc
 
     def close(self) -> None:
         """Lets go of the file."""

@@ -113,13 +113,7 @@ class Reader:
             if (found := self._packs.get(name)) is not None:
                 self._packs.move_to_end(name)
                 return found
-        path = self._layout.pack(name)
-        try:
-            opened = PackFile(path)
-        except FileNotFoundError:
-            raise
-        except OSError as exc:
-            raise fault(exc, "read", path) from exc
+        opened = PackFile(self._layout.pack(name))
         with self._lock:
             self._packs[name] = opened
             # One that falls out is closed when the last of its users lets go of it.

@@ -41,7 +41,9 @@ class Session:
 
     def close(self) -> None:
         """Removes the folder with all that is in it, and gives the lock back."""
-        _remove(self._tmp, self._name)
+        # What cannot be removed now is what `clear_dead` is for.
+        with contextlib.suppress(OSError):
+            _remove(self._tmp, self._name)
         os.close(self._fd)
 
     def leave(self) -> None:
