@@ -141,7 +141,7 @@ class Scanner:
                 tree = self._attach(work, trees)
                 self._sum_up(work, tree)
                 row = work.new_row(tree)
-                if row != work.row:
+                if row != work.row and b"" not in work.folder.odd:
                     changed.append((key, row))
             trees[key] = tree
         gone = rows.keys() - trees.keys() - {work.key for work in works}

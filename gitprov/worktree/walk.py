@@ -40,7 +40,7 @@ class Folder:
         stored: digest and size of the symlinks that stand for a file in the store, by index.
         odd: as in `Tree`.
         leftovers: as in `Tree`.
-        single: the artifact's path when it is a single file.
+        single: the artifact's path when it is a single file; `odd` has b"" when it cannot be kept.
     """
 
     path: bytes
@@ -258,9 +258,10 @@ class Walker:
                     f"{path} is a symbolic link or no regular file",
                     hint="an artifact is a file or a folder; add what the link points to",
                 )
-            stat = self._special(folder, 0, path.name, status)
-            if not stat:
-                raise MalformedError(folder.odd.get(path.name, f"{path} vanished"))
+            if not self._special(folder, 0, path.name, status):
+                if not folder.odd:
+                    raise UnavailableError(f"{path} vanished while it was scanned")
+                folder.odd = {b"": folder.odd[path.name]}
         folder.stats = bytearray(pack(status))
         folder.files, folder.size = 1, status.st_size
         self._found(1, status.st_size)

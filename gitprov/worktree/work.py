@@ -94,6 +94,10 @@ class Work:
     def drop_broken(self) -> None:
         """Moves the entries that could not be read to the folder's `odd`."""
         folder = self.folder
+        if folder.single is not None:
+            folder.odd[b""] = self.broken[0]
+            self.digests, self.unread = bytearray(32), ()
+            return
         names = folder.names.split(b"\0")
         folder.odd.update((names[index], why) for index, why in self.broken.items())
         kept = [index for index in range(len(names)) if index not in self.broken]
@@ -122,6 +126,8 @@ def _is_fresh(mtime: int, ctime: int, started: int) -> bool:
 
 def compare(folder: Folder, rows: Mapping[bytes, Row], known: Known) -> Work:
     """Returns what has to be read of a folder, given the rows of the stat cache."""
+    if folder.single is not None and folder.odd:
+        return Work(folder, None, bytearray(32), (), same=False)
     row = rows.get(folder.path if folder.single is None else folder.single)
     names = folder.names if folder.single is None else FILE
     if row is not None and row.names == names and row.stats == folder.stats:
@@ -147,7 +153,7 @@ def _unread(
     folder = work.folder
     old = _by_name(row, folder.single)
     unread = []
-    for index, name in enumerate(folder.names.split(b"\0")):
+    for index, name in enumerate(folder.names.split(b"\0") if folder.names else ()):
         stat = work.stat(index)
         if stat == FOLDER:
             continue
