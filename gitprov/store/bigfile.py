@@ -7,18 +7,21 @@ then, and a linked file is made read-only before it is hashed and looked at agai
 import contextlib
 import errno
 import fcntl
-import mmap
 import os
 import stat
 import threading
 from queue import SimpleQueue
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from gitprov.errors import EnvironmentFault
 from gitprov.platform.files import fault
 from gitprov.store.base import LinkMode, Progress, changed
-from gitprov.store.stream import StreamWriter
+from gitprov.store.stream import Buffers, StreamWriter
+
+if TYPE_CHECKING:
+    import mmap
 
 _CHUNK = 4 << 20
 _READ_BUFFERS = 3
@@ -41,7 +44,14 @@ _NOT_LINKABLE = frozenset(
 )
 
 
-def ingest(path: str, fd: int, size: int, link: LinkMode, target: str) -> bytes:
+def file_buffers() -> Buffers:
+    """Returns buffers of the size that suits large files."""
+    return Buffers(_CHUNK)
+
+
+def ingest(
+    path: str, fd: int, size: int, *, link: LinkMode, target: str, buffers: Buffers
+) -> bytes:
     """Makes `target` hold what the file holds, and returns the digest of `target`.
 
     Raises:
@@ -49,7 +59,7 @@ def ingest(path: str, fd: int, size: int, link: LinkMode, target: str) -> bytes:
         EnvironmentFault: reading or writing failed; `target` may be there, half made.
     """
     if link in ("hardlink", "symlink") and _link(path, fd, target):
-        return _hash_linked(path, fd, size)
+        return _hash_linked(path, fd, size, buffers)
     with contextlib.ExitStack() as stack:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
@@ -59,10 +69,12 @@ def ingest(path: str, fd: int, size: int, link: LinkMode, target: str) -> bytes:
         stack.callback(os.close, out)
         if link == "auto" and _clone(fd, out):
             return _hash_clone(path, out, size, target)
-        return _copy(path, fd, size, out, target)
+        return _copy(path, fd, size, out=out, target=target, buffers=buffers)
 
 
-def hash_file(fd: int, path: str, progress: Progress | None = None) -> tuple[bytes, int]:
+def hash_file(
+    fd: int, path: str, progress: Progress | None = None, buffers: Buffers | None = None
+) -> tuple[bytes, int]:
     """Returns the digest and the size of an open file, reading and hashing side by side.
 
     Not through a memory map: a file that shrinks, or a disk that fails, would kill the process.
@@ -70,7 +82,7 @@ def hash_file(fd: int, path: str, progress: Progress | None = None) -> tuple[byt
     hasher = blake3()
     size = 0
     expect_sequential(fd)
-    reader = _Reader(fd, path)
+    reader = _Reader(fd, path, buffers or file_buffers())
     try:
         while part := reader.next():
             hasher.update(part)
@@ -91,8 +103,9 @@ def expect_sequential(fd: int) -> None:
 class _Reader:
     """Reads a file from its start, one buffer ahead of the caller."""
 
-    def __init__(self, fd: int, path: str) -> None:
-        self._fd, self._path = fd, path
+    def __init__(self, fd: int, path: str, buffers: Buffers) -> None:
+        self._fd, self._path, self._buffers = fd, path, buffers
+        self._taken: list[mmap.mmap] = []
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._full: SimpleQueue[tuple[memoryview, int] | OSError] = SimpleQueue()
         self._current: memoryview | None = None
@@ -103,15 +116,13 @@ class _Reader:
         """Returns the next bytes, valid until the call after; empty at the end."""
         if self._offset == 0:
             # Most files end within the first buffer, and a thread costs more than it would give.
-            self._current = memoryview(mmap.mmap(-1, _CHUNK))
+            self._current = self._take()
             item: tuple[memoryview, int] | OSError = self._read(self._current)
         elif self._thread is None:
-            if os.fstat(self._fd).st_size <= self._offset and not os.pread(
-                self._fd, 1, self._offset
-            ):
+            if self._at_end():
                 return memoryview(b"")
             for _ in range(_READ_BUFFERS):
-                self._free.put(memoryview(mmap.mmap(-1, _CHUNK)))
+                self._free.put(self._take())
             self._thread = threading.Thread(target=self._run, name="store-read", daemon=True)
             self._thread.start()
             item = self._full.get()
@@ -124,10 +135,21 @@ class _Reader:
         return self._current[:count]
 
     def stop(self) -> None:
-        """Ends the thread."""
+        """Ends the thread and gives the buffers back."""
         if self._thread is not None:
             self._free.put(None)
             self._thread.join()
+        self._buffers.give_back(self._taken)
+
+    def _at_end(self) -> bool:
+        try:
+            return not os.pread(self._fd, 1, self._offset)
+        except OSError as exc:
+            raise fault(exc, "read", self._path) from exc
+
+    def _take(self) -> memoryview:
+        self._taken.append(self._buffers.take())
+        return memoryview(self._taken[-1])
 
     def _read(self, view: memoryview) -> tuple[memoryview, int] | OSError:
         try:
@@ -165,9 +187,9 @@ def _hash_clone(path: str, out: int, size: int, target: str) -> bytes:
     return hasher.digest()
 
 
-def _copy(path: str, fd: int, size: int, out: int, target: str) -> bytes:
+def _copy(path: str, fd: int, size: int, *, out: int, target: str, buffers: Buffers) -> bytes:
     hasher = blake3()
-    stream = StreamWriter(out, _CHUNK)
+    stream = StreamWriter(out, buffers)
     done = 0
     try:
         while True:
@@ -214,13 +236,13 @@ def _link(path: str, fd: int, target: str) -> bool:
     return True
 
 
-def _hash_linked(path: str, fd: int, size: int) -> bytes:
+def _hash_linked(path: str, fd: int, size: int, buffers: Buffers) -> bytes:
     before = os.fstat(fd)
     try:
         os.fchmod(fd, stat.S_IMODE(before.st_mode) & ~0o222)
     except OSError as exc:
         raise fault(exc, "make read-only", path) from exc
-    digest, count = hash_file(fd, path)
+    digest, count = hash_file(fd, path, buffers=buffers)
     after = os.fstat(fd)
     if count != size or (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
         raise changed(path)

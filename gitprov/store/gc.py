@@ -132,7 +132,9 @@ class _Collection:
             self._live_bytes = dict.fromkeys(index.packs().values(), 0)
             for digest, (name, _, size, _) in index.rows():
                 if self._count(digest, size):
-                    self._live_bytes[name] += RECORD_HEADER + size
+                    # In a dry run a writer may add packs meanwhile.
+                    live = self._live_bytes.get(name, 0)
+                    self._live_bytes[name] = live + RECORD_HEADER + size
                 else:
                     self._dead.append(digest)
         for digest in self._reader.objects.digests():

@@ -82,6 +82,10 @@ class Index:
         """Whether there is no row at all."""
         return not self._all("SELECT 1 FROM blobs LIMIT 1")
 
+    def count(self) -> int:
+        """Returns how many blobs have a row."""
+        return int(self._all("SELECT count(*) FROM blobs")[0][0])
+
     def present(self, digests: Iterable[bytes]) -> set[bytes]:
         """Returns those that have a row."""
         wanted = set(digests)

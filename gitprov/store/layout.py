@@ -80,11 +80,12 @@ class Layout:
 
     def create(self) -> None:
         """Makes the folders that are not there, durably."""
-        if os.path.isdir(self.quarantine):  # made last
+        folders = (self.objects, self.packs, self.tmp, self.quarantine)
+        if all(map(os.path.isdir, folders)):
             return
         try:
             os.makedirs(self.root, exist_ok=True)
-            for folder in (self.objects, self.packs, self.tmp, self.quarantine):
+            for folder in folders:
                 os.makedirs(folder, exist_ok=True)
             fsync_dir(self.root)
             fsync_dir(os.path.dirname(os.path.abspath(self.root)))

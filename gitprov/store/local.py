@@ -3,9 +3,13 @@
 import contextlib
 import os
 import random
+import stat
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Self
+
+from blake3 import blake3
 
 from gitprov.errors import GitprovError, VerificationError
 from gitprov.platform.files import fault
@@ -17,6 +21,9 @@ from gitprov.store.layout import Layout
 from gitprov.store.reading import Reader
 from gitprov.store.sessions import clear_dead
 from gitprov.store.writer import LocalWriter
+
+_TICK_NS = 2_000_000_000
+"""Within this time a folder may change twice and show it once; some file systems count seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +168,34 @@ class LocalStore(BlobStore):
             dry_run: only count.
         """
         return collect(self._layout, self._reader, live, dry_run=dry_run, waiting=self._waiting)
+
+    def fingerprint(self) -> bytes | None:
+        """Returns a value that changes whenever a blob comes or goes; None while it might not yet.
+
+        It looks at names and times, not at bytes: it costs milliseconds, however large the store.
+        """
+        index = self._reader.existing_index()
+        hasher = blake3(os.fsencode(self.root))
+        if index is not None:
+            # Rows come only with a pack, so what goes shows in their number.
+            hasher.update(b"%d" % index.count())
+        latest = 0
+        for folder in (self._layout.packs, self._layout.objects):
+            try:
+                with os.scandir(folder) as listing:
+                    found = sorted((entry.name, entry.stat()) for entry in listing)
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise fault(exc, "read", folder) from exc
+            for name, status in found:
+                # A pack never changes; a folder of objects has the time of its last change.
+                hasher.update(os.fsencode(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\0"))
+                if stat.S_ISDIR(status.st_mode):
+                    latest = max(latest, status.st_mtime_ns)
+        if time.time_ns() - latest < _TICK_NS:
+            return None
+        return hasher.digest()
 
     def stats(self) -> Stats:
         """Counts what is there."""

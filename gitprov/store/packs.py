@@ -30,7 +30,7 @@ from blake3 import blake3
 from gitprov.errors import MalformedError
 from gitprov.model.manifest import MAX_MANIFEST_BYTES, Manifest
 from gitprov.platform.files import fault
-from gitprov.store.stream import StreamWriter
+from gitprov.store.stream import Buffers, StreamWriter
 
 MAGIC = b"gitprov-pack" + (1).to_bytes(4, "big")
 RECORD_HEADER = 41
@@ -95,7 +95,7 @@ class PackWriter:
         self.path = path
         self.rows: list[Row] = []
         self._fd = os.open(path, flags, 0o444)
-        self._stream = StreamWriter(self._fd, _CHUNK)
+        self._stream = StreamWriter(self._fd, Buffers(_CHUNK))
         self._buffer = self._stream.take()
         self._fill = 0
         self._offset = 0

@@ -16,6 +16,27 @@ _BUFFERS = 4
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
+class Buffers:
+    """Page-aligned buffers of one size that are used again: a fresh one costs a fault per page."""
+
+    def __init__(self, size: int) -> None:
+        """Begins with none.
+
+        Args:
+            size: of each, a multiple of every block size.
+        """
+        self.size = size
+        self._idle: list[mmap.mmap] = []
+
+    def take(self) -> mmap.mmap:
+        """Returns a buffer with anything in it."""
+        return self._idle.pop() if self._idle else mmap.mmap(-1, self.size)
+
+    def give_back(self, buffers: list[mmap.mmap]) -> None:
+        """Takes buffers that nobody looks at any more."""
+        self._idle += buffers
+
+
 class StreamWriter:
     """Writes buffers in order to a file descriptor that it does not own.
 
@@ -23,27 +44,22 @@ class StreamWriter:
     buffer never starts the thread. Errors of the thread come out of the next call.
     """
 
-    def __init__(self, fd: int, chunk: int) -> None:
-        """Writes to `fd` from its current position, which must be the start of the file.
-
-        Args:
-            fd: the file, open for writing.
-            chunk: the size of one buffer, a multiple of every block size.
-        """
+    def __init__(self, fd: int, buffers: Buffers) -> None:
+        """Writes to `fd` from its current position, which must be the start of the file."""
         self._fd = fd
-        self._chunk = chunk
+        self._buffers = buffers
+        self._taken: list[mmap.mmap] = []
         self._direct = False
-        self._made = 0
         self._thread: threading.Thread | None = None
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
         self._full: SimpleQueue[tuple[mmap.mmap, int] | None] = SimpleQueue()
         self._error: OSError | None = None
 
     def take(self) -> mmap.mmap:
-        """Returns an empty buffer of `chunk` bytes, waiting for the disk when all are full."""
-        if self._made < _BUFFERS:
-            self._made += 1
-            return mmap.mmap(-1, self._chunk)
+        """Returns an empty buffer, waiting for the disk when all are full."""
+        if len(self._taken) < _BUFFERS:
+            self._taken.append(self._buffers.take())
+            return self._taken[-1]
         buffer = self._free.get()
         if self._error is not None:
             raise self._error
@@ -56,7 +72,7 @@ class StreamWriter:
             # A daemon, so that an interrupted process does not wait for a disk that hangs.
             self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
             self._thread.start()
-        self._full.put((buffer, self._chunk))
+        self._full.put((buffer, self._buffers.size))
 
     def finish(self, buffer: mmap.mmap, count: int) -> None:
         """Writes the first `count` bytes of the last buffer, and waits until all is written."""
@@ -69,11 +85,13 @@ class StreamWriter:
             raise self._error
 
     def stop(self) -> None:
-        """Ends the thread. What was not written stays unwritten only if there was an error."""
+        """Ends the thread, having written what it was given, and gives the buffers back."""
         if self._thread is not None:
             self._full.put(None)
             self._thread.join()
             self._thread = None
+        self._buffers.give_back(self._taken)
+        self._taken = []
 
     def _run(self) -> None:
         while (item := self._full.get()) is not None:

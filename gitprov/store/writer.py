@@ -10,7 +10,7 @@ from gitprov.errors import EnvironmentFault
 from gitprov.platform.files import fault, fsync_dir, write_all
 from gitprov.platform.locks import Waiting, file_lock
 from gitprov.store.base import LARGE, LinkMode, StoreWriter, changed, check_digest
-from gitprov.store.bigfile import ingest
+from gitprov.store.bigfile import file_buffers, ingest
 from gitprov.store.layout import Layout
 from gitprov.store.packs import BLOB, MANIFEST, PackWriter
 from gitprov.store.reading import Reader
@@ -38,6 +38,7 @@ class LocalWriter(StoreWriter):
         self._staged: list[tuple[str, bytes]] = []
         self._modes: list[tuple[str, int]] = []
         self._publishing = False
+        self._buffers = file_buffers()
 
     # ------------------------------------------------------------ adding
 
@@ -100,7 +101,7 @@ class LocalWriter(StoreWriter):
         target = self._session.new_path()
         if link in ("hardlink", "symlink"):
             self._modes.append((target, os.fstat(fd).st_mode & 0o7777))
-        digest = ingest(path, fd, size, link, target)
+        digest = ingest(path, fd, size, link=link, target=target, buffers=self._buffers)
         if digest in self._seen or self._reader.has((digest,)):
             self._seen.add(digest)
             with _faults("remove", target):
