@@ -1,0 +1,1 @@
+"""The whole story on real data, for people to watch: `gitprov demo`."""
