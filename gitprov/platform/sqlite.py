@@ -90,6 +90,10 @@ def _make(path: str, schema: str, version: int, durable: bool) -> None:
                     connection.execute(statement)
             connection.execute(f"PRAGMA user_version={version}")
             connection.execute("COMMIT")
+            # Closing does this as well, but keeps silent when it fails; and without the log's
+            # pages the file that is moved into place would be an empty database.
+            if connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise EnvironmentFault(f"cannot make the database {path}: it is in use")
         _remove(*(path + ending for ending in _BESIDE))
         os.rename(new, path)
         if durable:
