@@ -52,9 +52,15 @@ class CommitReport:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The reports of all commits that were looked at."""
+    """The reports of all commits that were looked at.
+
+    Attributes:
+        commits: one for each.
+        left_out: how many were passed over because they were made before gitprov was there.
+    """
 
     commits: tuple[CommitReport, ...]
+    left_out: int = 0
 
     @property
     def verdict(self) -> Verdict:

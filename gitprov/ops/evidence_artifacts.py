@@ -1,7 +1,7 @@
 """What is here of a commit's artifacts: in the worktree, in the store, and whether it is intact."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
@@ -14,8 +14,23 @@ from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
 from gitprov.worktree.compare import compare
 from gitprov.worktree.scan import Progress, Scanner
+from gitprov.worktree.statcache import Row, StatCache
 
 _CHUNK = 4 << 20
+
+
+class _Forgetful(StatCache):
+    """Knows nothing, so that every file is read; what is learnt then corrects the real one."""
+
+    def __init__(self, kept: StatCache) -> None:
+        self._kept = kept
+
+    def load(self, path: bytes) -> dict[bytes, Row]:
+        del path
+        return {}
+
+    def store(self, changed: Iterable[tuple[bytes, Row]], gone: Iterable[bytes]) -> None:
+        self._kept.store(changed, gone)
 
 
 class ArtifactLooker:
@@ -56,7 +71,8 @@ class ArtifactLooker:
     def _worktree(self, path: RepoPath, leaf: ArtifactLeaf) -> Iterator[Change]:
         ws = self._ws
         link = store_link(ws)
-        scanner = Scanner(ws.worktree, ws.stats, progress=self._progress, store_link=link)
+        stats = _Forgetful(ws.stats) if self._deep else ws.stats
+        scanner = Scanner(ws.worktree, stats, progress=self._progress, store_link=link)
         tree = scanner.scan(path, lenient=True)
         top = leaf_entry(leaf)
         try:

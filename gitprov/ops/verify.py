@@ -1,6 +1,6 @@
 """`gitprov verify`: gathers the evidence of commits; the engine below judges it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from gitprov.config import TRACKED_NAME, Config, load_yaml
@@ -63,7 +63,7 @@ def verify(
     Args:
         ws: the workspace.
         revs: revisions or ranges; HEAD when there is none.
-        everything: every commit of every branch and tag.
+        everything: every commit of every branch and tag, but those made before gitprov was there.
         deep: trust no cache, and hash again what the store holds.
         require_data: data that is nowhere here is UNKNOWN.
         policy_from: the revision whose policy counts; the worktree's by default.
@@ -74,10 +74,22 @@ def verify(
     """
     policy = read_policy(ws, policy_from, require_data=require_data)
     commits = _commits(ws, revs, everything=everything)
+    notes = Notes(ws.repo)
+    lines = notes.lines_many(commits)
+    digests = TreeDigests(ws.objects, None) if deep else ws.digests
+    before = _before_gitprov(ws, commits, lines, digests) if everything else set()
     logs = list(_open_logs(ws))
-    evidence = list(_gather(ws, commits, logs, deep=deep, progress=progress))
+    gatherer = _Gatherer(
+        ws,
+        lines,
+        logs,
+        digests,
+        ArtifactLooker(ws, deep=deep, progress=progress),
+        notes_known=bool(notes.refs),
+    )
+    evidence = [gatherer.gather(commit) for commit in commits if commit not in before]
     ws.digests.save()
-    report = judge_all(evidence, policy)
+    report = replace(judge_all(evidence, policy), left_out=len(before))
     _remember(ws, logs, report)
     return report
 
@@ -128,37 +140,73 @@ def _seen(heads: Heads, remote: str | None, key_id: str) -> SeenHead | None:
     return max(found, default=None, key=lambda head: head.size)
 
 
-def _gather(
+def _before_gitprov(
     ws: Workspace,
     commits: Sequence[str],
-    logs: Sequence[_Log],
-    *,
-    deep: bool,
-    progress: Progress | None,
-) -> Iterator[CommitEvidence]:
-    notes = Notes(ws.repo)
-    lines = notes.lines_many(commits)
-    own = read_log_key(ws.repo)
-    digests = TreeDigests(ws.objects, None) if deep else ws.digests
-    looker = ArtifactLooker(ws, deep=deep, progress=progress)
-    any_notes = bool(notes.refs)
-    for commit in commits:
+    lines: Mapping[str, Sequence[NoteLine]],
+    digests: TreeDigests,
+) -> set[str]:
+    """The commits with no trace of gitprov, in themselves or in any commit before them.
+
+    Whoever takes `.gitprov.yaml` and the pointers out again does not escape: their parents show
+    that gitprov was there.
+    """
+    before: set[str] = set()
+    listed = set(commits)
+    for commit in reversed(commits):  # parents first
         found = ws.objects.commit(commit)
+        if found is None or lines[commit]:
+            continue
+        if not before.issuperset(listed.intersection(found.parents)):
+            continue
         recomputed = _recompute(ws, commit, digests)
+        if isinstance(recomputed, Record) and not recomputed.artifacts:
+            names = {entry.name for entry in ws.objects.tree(found.tree)}
+            if TRACKED_NAME.encode() not in names:
+                before.add(commit)
+    return before
+
+
+class _Gatherer:
+    """Gathers the evidence of one commit after the other."""
+
+    def __init__(
+        self,
+        ws: Workspace,
+        lines: Mapping[str, tuple[NoteLine, ...]],
+        logs: Sequence[_Log],
+        digests: TreeDigests,
+        looker: ArtifactLooker,
+        *,
+        notes_known: bool,
+    ) -> None:
+        self._ws = ws
+        self._lines = lines
+        self._logs = logs
+        self._digests = digests
+        self._looker = looker
+        self._notes_known = notes_known
+        own = read_log_key(ws.repo)
+        self._vkeys = (own.vkey,) if own else ()
+
+    def gather(self, commit: str) -> CommitEvidence:
+        found = self._ws.objects.commit(commit)
+        recomputed = _recompute(self._ws, commit, self._digests)
         artifacts: tuple[ArtifactLeaf, ...] = ()
         if isinstance(recomputed, Record):
             artifacts = recomputed.artifacts
+        lines = self._lines[commit]
         evidence = CommitEvidence(
             commit=commit,
             subject=found.subject if found else "",
             recomputed=recomputed,
-            lines=lines[commit],
-            notes_known=any_notes,
-            artifacts=tuple(looker.look(commit, leaf) for leaf in artifacts),
-            vkeys=(own.vkey,) if own else (),
+            lines=lines,
+            notes_known=self._notes_known,
+            artifacts=tuple(self._looker.look(commit, leaf) for leaf in artifacts),
+            vkeys=self._vkeys,
         )
-        found_logs = (_log_evidence(log, evidence.root, lines[commit]) for log in logs)
-        yield replace(evidence, logs=tuple(found_logs))
+        logs = (_log_evidence(log, evidence.root, lines) for log in self._logs)
+        return replace(evidence, logs=tuple(logs))
 
 
 def _recompute(ws: Workspace, commit: str, digests: TreeDigests) -> Recomputed:

@@ -1,7 +1,7 @@
 """Reports as Markdown: the comment on a pull request."""
 
 from gitprov.model.report import CommitReport, Finding, Report, Verdict
-from gitprov.render.words import MARKS, in_words, printable, shows_findings, tally
+from gitprov.render.words import MARKS, in_words, left_out, printable, shows_findings, tally
 
 MAX_CHARS = 60_000
 """GitHub refuses a comment of more than 65,536 characters."""
@@ -20,7 +20,9 @@ def to_markdown(report: Report, *, verdict: Verdict | None = None) -> str:
     lines = [f"### {MARKS[last]} gitprov: {last.value.upper()}, {in_words(report, last)}"]
     if len(report.commits) > 1:
         counts = tally(commit.verdict for commit in report.commits)
-        lines += ["", f"{len(report.commits)} commits: {counts}"]
+        lines += ["", f"{len(report.commits):,} commits: {counts}"]
+    if report.left_out:
+        lines += ["", left_out(report)]
     shown = [commit for commit in report.commits if shows_findings(report, commit)]
     passed = [commit for commit in report.commits if not shows_findings(report, commit)]
     blocks = [_commit(commit) for commit in shown]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from gitprov.model.report import CommitReport, Finding, Report, Verdict
-from gitprov.render.words import MARKS, in_words, printable, shows_findings, tally
+from gitprov.render.words import MARKS, in_words, left_out, printable, shows_findings, tally
 
 _ASCII = {Verdict.PASS: "+", Verdict.FAIL: "x", Verdict.UNKNOWN: "?", Verdict.SKIP: "-"}
 _COLOURS = {
@@ -58,9 +58,10 @@ def to_text(
     if lines and lines[-1]:
         lines.append("")
     if len(report.commits) > 1:
-        lines.append(
-            f"{len(report.commits)} commits: {tally(commit.verdict for commit in report.commits)}"
-        )
+        counts = tally(commit.verdict for commit in report.commits)
+        lines.append(f"{len(report.commits):,} commits: {counts}")
+    if report.left_out:
+        lines.append(left_out(report))
     lines.append(f"{style.mark(last, word=False)} {last.value.upper()}: {in_words(report, last)}")
     return "\n".join(lines)
 

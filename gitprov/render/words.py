@@ -27,11 +27,21 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
 
 def in_words(report: Report, verdict: Verdict) -> str:
     """Returns the verdict as a sentence; `verdict` may be stricter than the report's own."""
+    if not report.commits and report.left_out:
+        return "no commit was made with gitprov yet"
     if not report.commits:
         return "there was nothing to check"
     if verdict is Verdict.FAIL and report.verdict is Verdict.UNKNOWN:
         return _STRICT
     return _IN_WORDS[verdict]
+
+
+def left_out(report: Report) -> str:
+    """Returns the sentence about commits that were passed over; "" when there are none."""
+    if not report.left_out:
+        return ""
+    number = "1 commit" if report.left_out == 1 else f"{report.left_out:,} commits"
+    return f"left out: {number} from before gitprov was here"
 
 
 def tally(verdicts: Iterable[Verdict]) -> str:

@@ -14,7 +14,7 @@ from gitprov.verify.tlog import Keys, check_inclusion, extends, signer_of
 
 NAME = "log"
 
-_NO_LOG = "no log is here; `git fetch` brings it, `gitprov record` appends to one"
+_NO_LOG = "no log is in this clone; `gitprov init` fetches those of the remotes"
 
 
 def log(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:

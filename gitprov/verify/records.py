@@ -26,7 +26,7 @@ def record_present(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, .
         detail = "no note holds a record of this commit; `gitprov record` makes one"
     elif not evidence.lines:
         verdict = Verdict.UNKNOWN
-        detail = "no notes of gitprov are here; `git fetch` brings them, `gitprov record` makes one"
+        detail = "no notes of gitprov are in this clone; `gitprov init` fetches them"
     return (Finding(PRESENT, verdict, "", detail),)
 
 

@@ -56,7 +56,7 @@ def test_an_unsigned_entry_is_not_enough_when_keys_are_pinned() -> None:
 def test_without_any_log_nobody_can_tell() -> None:
     finding = only(bare(), "log")
     assert finding.verdict is Verdict.UNKNOWN
-    assert "git fetch" in finding.detail
+    assert "gitprov init" in finding.detail
 
 
 def test_logs_that_do_not_hold_the_root_fail() -> None:

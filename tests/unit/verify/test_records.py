@@ -51,7 +51,7 @@ def test_a_commit_without_a_note_fails() -> None:
 def test_a_clone_without_any_notes_cannot_tell() -> None:
     finding = only(replace(with_lines(), notes_known=False), "record-present")
     assert finding.verdict is Verdict.UNKNOWN
-    assert "git fetch" in finding.detail
+    assert "gitprov init" in finding.detail
 
 
 def test_the_same_line_from_two_notes_refs_counts_once() -> None:
