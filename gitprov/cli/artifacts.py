@@ -72,15 +72,18 @@ def add(
         artifacts: list[Json] = [_added_json(item) for item in added]
         emit_json("add", {"artifacts": artifacts})
     elif not quiet:
-        for item in added:
-            pointer = item.pointer
-            files = plural(pointer.files, "file")
-            size = human_size(pointer.size)
-            say(f"{item.state:9}  {item.path}  {pointer.kind}, {files}, {size}")
+        for line in table([_added_row(item) for item in added]):
+            say(line)
         if any(item.state != "unchanged" for item in added):
             say(
                 "git commit binds it to the code" if not no_stage else "the pointers are not staged"
             )
+
+
+def _added_row(item: AddedArtifact) -> list[str]:
+    pointer = item.pointer
+    size = human_size(pointer.size)
+    return [f"{item.state:9}", str(item.path), pointer.kind, plural(pointer.files, "file"), size]
 
 
 def _added_json(item: AddedArtifact) -> Json:
@@ -113,7 +116,9 @@ def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: b
     if as_json:
         emit_json("status", {"artifacts": [_status_json(item) for item in found]})
     else:
-        for item in found:
+        heads = table([_status_row(item) for item in found])
+        for head, item in zip(heads, found, strict=True):
+            say(head)
             _show_status(item, None if everything else _MAX_LINES)
         if not found:
             note("no artifacts yet: gitprov add data")
@@ -121,15 +126,18 @@ def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: b
         raise click.exceptions.Exit(1)
 
 
-def _show_status(item: Status, limit: int | None) -> None:
+def _status_row(item: Status) -> list[str]:
     words = {"clean": "clean", "absent": "not checked out", "broken": "broken pointer"}
-    pointer = item.pointer
-    about = ""
-    if pointer is not None:
-        about = f"  {pointer.kind}, {plural(pointer.files, 'file')}, {human_size(pointer.size)}"
     colour = "green" if item.is_clean else "yellow"
-    word = words.get(item.state, item.state)
-    say(f"{click.style(str(item.path), bold=True)}  {click.style(word, fg=colour)}{about}")
+    word = click.style(words.get(item.state, item.state), fg=colour)
+    row = [click.style(str(item.path), bold=True), word]
+    pointer = item.pointer
+    if pointer is None:
+        return [*row, "", "", ""]
+    return [*row, pointer.kind, plural(pointer.files, "file"), human_size(pointer.size)]
+
+
+def _show_status(item: Status, limit: int | None) -> None:
     lines = [(str(change.how), shown(change.path), "") for change in item.changes]
     lines += [("refused", shown(name), reason) for name, reason in item.odd]
     lines += [("missing", shown(path), "in the store") for path in item.missing]

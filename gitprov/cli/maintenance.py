@@ -10,12 +10,13 @@ from gitprov.cli.options import (
     examples,
     human_size,
     json_option,
+    note,
     plural,
     quiet_option,
     say,
 )
 from gitprov.cli.progress import progress
-from gitprov.ops.fsck import StoreProblem
+from gitprov.ops.fsck import StoreCheck, StoreProblem
 from gitprov.ops.fsck import fsck as check_store
 from gitprov.ops.gc import gc as collect
 
@@ -136,8 +137,16 @@ def fsck(
             what = "a sample of " if sample is not None else ""
             size = human_size(done.size)
             say(f"the store is intact: {what}{plural(done.blobs, 'blob')}, {size}")
+        if any(problem.files for problem in done.problems):
+            note(f"gitprov: hint: {_repair(done, quarantine=quarantine)}")
     if done.problems:
         raise click.exceptions.Exit(1)
+
+
+def _repair(done: StoreCheck, *, quarantine: bool) -> str:
+    add = "`gitprov add` repairs what the worktree still has intact"
+    damaged = any(problem.kind == "damaged" for problem in done.problems)
+    return f"`gitprov fsck --quarantine`, then {add}" if damaged and not quarantine else add
 
 
 def _show(problem: StoreProblem) -> None:

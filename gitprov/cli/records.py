@@ -80,7 +80,8 @@ def record(rev: str | None, everything: bool, as_json: bool, quiet: bool) -> Non
             bound = plural(last.artifacts, "artifact")
             say(f"{word} {last.commit[:12]} with {bound}: {last.root}")
         else:
-            say(f"recorded {plural(new, 'commit')}, {len(recorded) - new:,} were recorded already")
+            old = len(recorded) - new
+            say(f"recorded {plural(new, 'commit')}" + (f", {old:,} were so already" * bool(old)))
 
 
 @click.command(

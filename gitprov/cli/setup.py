@@ -70,7 +70,8 @@ def init(no_hooks: bool, store: str | None, as_json: bool, quiet: bool) -> None:
         say(f"hooks          {_hooks_line(done.hooks)}")
         if done.remotes:
             say(f"git fetch      brings notes and logs of {', '.join(done.remotes)}")
-        say("next           gitprov add data && git commit")
+        following = "gitprov add data && git commit" if done.config_written else "gitprov checkout"
+        say(f"next           {following}")
 
 
 def _hooks_line(hooks: tuple[HookStatus, ...]) -> str:
