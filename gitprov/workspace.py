@@ -30,14 +30,15 @@ from gitprov.worktree.statcache import StatCache
 if TYPE_CHECKING:
     from gitprov.store.local import LocalStore
 
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 _CACHE_SCHEMA = f"""
 {GIT_SCHEMA};
 {STAT_SCHEMA};
 CREATE TABLE configs (digest BLOB PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE checkouts (
     worktree TEXT NOT NULL, path BLOB NOT NULL, kind TEXT NOT NULL, digest BLOB NOT NULL,
-    size INTEGER NOT NULL, PRIMARY KEY (worktree, path)) WITHOUT ROWID
+    size INTEGER NOT NULL, PRIMARY KEY (worktree, path)) WITHOUT ROWID;
+CREATE TABLE stored (root BLOB PRIMARY KEY, fingerprint BLOB NOT NULL) WITHOUT ROWID
 """
 
 

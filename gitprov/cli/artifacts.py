@@ -127,7 +127,11 @@ def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: b
 
 
 def _status_row(item: Status) -> list[str]:
-    words = {"clean": "clean", "absent": "not checked out", "broken": "broken pointer"}
+    words = {
+        "absent": "not checked out",
+        "partial": "partly checked out",
+        "broken": "broken pointer",
+    }
     colour = "green" if item.is_clean else "yellow"
     word = click.style(words.get(item.state, item.state), fg=colour)
     row = [click.style(str(item.path), bold=True), word]

@@ -1,22 +1,37 @@
 """The commands that compare and list: diff, ls."""
 
+import os
+
 import click
 
 from gitprov.cli.context import workspace
 from gitprov.cli.options import emit_json, examples, human_size, json_option, say, shown, table
 from gitprov.cli.progress import progress
 from gitprov.core.canonical import Json
-from gitprov.errors import UsageError
+from gitprov.errors import GitprovError, UsageError
+from gitprov.model.pointer import SUFFIX
 from gitprov.ops.compare import ArtifactDiff
 from gitprov.ops.compare import diff as differences
 from gitprov.ops.compare import ls as list_files
+from gitprov.workspace import Workspace
 
 _SIGNS = {"added": "+", "deleted": "-", "modified": "~", "type": "~"}
 _COLOURS = {"added": "green", "deleted": "red", "modified": "yellow", "type": "yellow"}
+_PATHS = "gitprov.paths"
 _KINDS = {"f": "-", "x": "x", "l": "l"}
 
 
+class _DiffCommand(click.Command):
+    """Remembers where `--` was, which click takes away."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            ctx.meta[_PATHS] = len(args) - 1 - args.index("--")
+        return super().parse_args(ctx, args)
+
+
 @click.command(
+    cls=_DiffCommand,
     short_help="Show which files of artifacts differ between revisions.",
     epilog=examples(
         "gitprov diff                     # pointers against the data on disk",
@@ -32,7 +47,7 @@ def diff(revs: tuple[str, ...], as_json: bool) -> None:
     Without B the data in the worktree is compared, without A the pointers in the worktree.
     """
     with workspace() as ws, progress("reading", quiet=as_json) as meter:
-        old, new, paths = _split(revs, ws.repo.worktree or "")
+        old, new, paths = _split(ws, revs)
         found = differences(ws, old, new, paths, progress=meter)
     if as_json:
         emit_json("diff", {"artifacts": [_diff_json(item) for item in found]})
@@ -49,23 +64,35 @@ def diff(revs: tuple[str, ...], as_json: bool) -> None:
             say(f"  its files cannot be told: {item.problem}")
 
 
-def _split(words: tuple[str, ...], worktree: str) -> tuple[str | None, str | None, list[str]]:
-    """Tells revisions from paths: click has taken the `--` away, so what exists is a path."""
-    import os  # only here
-
-    revs: list[str] = []
-    paths: list[str] = []
-    for word in words:
-        is_path = bool(paths) or len(revs) == 2 or os.path.lexists(word)
-        (paths if is_path or os.path.lexists(word + ".prov") else revs).append(word)
-    if not revs:
-        return None, None, paths
+def _split(ws: Workspace, words: tuple[str, ...]) -> tuple[str | None, str | None, list[str]]:
+    """Tells revisions from paths, as git does: before and after `--`, or by what exists."""
+    after = click.get_current_context().meta.get(_PATHS)
+    count = _count_revisions(ws, words) if after is None else len(words) - after
+    revs, paths = list(words[:count]), list(words[count:])
     if len(revs) == 1 and ".." in revs[0]:
         old, _, new = revs[0].partition("..")
         if new.startswith("."):
             raise UsageError("A...B is not understood here", hint="use two revisions: A B")
         return old or "HEAD", new or "HEAD", paths
-    return revs[0], revs[1] if len(revs) > 1 else None, paths
+    if len(revs) > 2:
+        raise UsageError(f"{len(revs)} revisions are too many: diff compares two")
+    return revs[0] if revs else None, revs[1] if len(revs) > 1 else None, paths
+
+
+def _count_revisions(ws: Workspace, words: tuple[str, ...]) -> int:
+    for count, word in enumerate(words):
+        if not any(os.path.lexists(os.path.join(ws.cwd, word + end)) for end in ("", SUFFIX)):
+            if count == 2:
+                return 2  # and the op says that there is no such artifact
+            continue
+        try:
+            ws.repo.resolve(word)
+        except GitprovError:
+            return count
+        raise UsageError(
+            f"{word} is both a revision and a path", hint="put -- between revisions and paths"
+        )
+    return len(words)
 
 
 def _roots(item: ArtifactDiff) -> str:
@@ -115,10 +142,10 @@ def _diff_json(item: ArtifactDiff) -> Json:
 @json_option
 def ls(path: str, as_json: bool) -> None:
     """List the files at a path of an artifact with kind, size and digest; all without a PATH."""
-    rev, colon, where = path.partition(":")
-    if not colon:
-        rev, where = "", path
     with workspace() as ws:
+        rev, colon, where = path.partition(":")
+        if not colon or os.path.lexists(os.path.join(ws.cwd, path)):
+            rev, where = "", path
         files = list_files(ws, rev or None, where)
     if as_json:
         emit_json(

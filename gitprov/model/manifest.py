@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from operator import itemgetter
 from typing import Self
 
@@ -19,6 +20,10 @@ MAX_MANIFEST_BYTES = 1 << 30
 
 MAX_SIZE = (1 << 63) - 1
 """The largest size of an entry, in bytes."""
+
+_REMEMBERED_BYTES = 8 << 20
+"""Up to this size the manifest parsed last is kept: the store checks the bytes that it hands out,
+and the reader needs what they say a moment later."""
 
 _STORED_KINDS = frozenset("fxld")
 _decode = msgspec.msgpack.Decoder(tuple[int, list[tuple[bytes, str, bytes, int]]]).decode
@@ -50,27 +55,8 @@ class Manifest:
         Raises:
             MalformedError: wrong shape, order, kind, size or name; trailing bytes.
         """
-        if len(data) > MAX_MANIFEST_BYTES:
-            raise MalformedError(f"a manifest is larger than {MAX_MANIFEST_BYTES} bytes")
-        try:
-            version, rows = _decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-            raise MalformedError(f"not a manifest: {exc}") from None
-        if version != VERSION:
-            raise MalformedError(f"a manifest of version {version}; this gitprov reads {VERSION}")
-        for name, kind, digest, size in rows:
-            if len(kind) != 1 or kind not in _STORED_KINDS:
-                raise MalformedError(f"a manifest's entry '{show(name)}' has the kind {kind!r}")
-            if len(digest) != DIGEST_BYTES or not 0 <= size <= MAX_SIZE:
-                raise MalformedError(f"a manifest's entry '{show(name)}' has a bad digest or size")
-        if _encode((VERSION, rows)) != data:
-            raise MalformedError("a manifest is not in its canonical encoding")
-        names = [row[0] for row in rows]
-        if names != sorted(names):
-            raise MalformedError("a manifest's entries are not sorted by name")
-        check_names(names)
-        entries = tuple(map(Entry._make, rows))
-        return cls(entries, Digest(manifest_root(entries)))
+        entries, root = (_remembered if len(data) <= _REMEMBERED_BYTES else _parse)(data)
+        return cls(entries, root)
 
     def to_bytes(self) -> bytes:
         """Returns the canonical msgpack bytes that the store keeps under `root`."""
@@ -84,6 +70,33 @@ class Manifest:
     def get(self, name: bytes) -> Entry | None:
         """Returns the entry of that name, or None."""
         return next((entry for entry in self.entries if entry.name == name), None)
+
+
+def _parse(data: bytes) -> tuple[tuple[Entry, ...], Digest]:
+    if len(data) > MAX_MANIFEST_BYTES:
+        raise MalformedError(f"a manifest is larger than {MAX_MANIFEST_BYTES} bytes")
+    try:
+        version, rows = _decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise MalformedError(f"not a manifest: {exc}") from None
+    if version != VERSION:
+        raise MalformedError(f"a manifest of version {version}; this gitprov reads {VERSION}")
+    for name, kind, digest, size in rows:
+        if len(kind) != 1 or kind not in _STORED_KINDS:
+            raise MalformedError(f"a manifest's entry '{show(name)}' has the kind {kind!r}")
+        if len(digest) != DIGEST_BYTES or not 0 <= size <= MAX_SIZE:
+            raise MalformedError(f"a manifest's entry '{show(name)}' has a bad digest or size")
+    if _encode((VERSION, rows)) != data:
+        raise MalformedError("a manifest is not in its canonical encoding")
+    names = [row[0] for row in rows]
+    if names != sorted(names):
+        raise MalformedError("a manifest's entries are not sorted by name")
+    check_names(names)
+    entries = tuple(map(Entry._make, rows))
+    return entries, Digest(manifest_root(entries))
+
+
+_remembered = lru_cache(maxsize=1)(_parse)
 
 
 def encode(entries: tuple[Entry, ...]) -> bytes:

@@ -1,29 +1,28 @@
 """`gitprov add`: brings artifacts into the store and writes, ignores and stages their pointers."""
 
 import os
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gitprov.core.digest import Digest
-from gitprov.core.paths import RepoPath
-from gitprov.errors import EnvironmentFault, UsageError
-from gitprov.git.command import GitError, split_nul
+from gitprov.config import TRACKED_NAME
+from gitprov.core.paths import MAX_NAME_BYTES, RepoPath
+from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.command import split_nul
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import encode
 from gitprov.model.pointer import (
-    MAX_COUNT,
+    MAX_POINTER_BYTES,
+    SUFFIX,
     ArtifactKind,
-    EntryType,
     Pointer,
     is_pointer_name,
-    kind_for,
 )
-from gitprov.ops.checkouts import remember
-from gitprov.ops.manifests import count_files, find, loader, splice, top_entry
+from gitprov.ops.checkouts import update
+from gitprov.ops.new_pointers import New, NewPointers, Scanned
 from gitprov.ops.pointers import (
     add_ignore_line,
+    artifact_path,
     ignore_path,
     on_disk,
     pointer_path,
@@ -31,16 +30,21 @@ from gitprov.ops.pointers import (
     repo_path,
     write_pointer,
 )
-from gitprov.platform.locks import PATIENCE_SECONDS, file_lock
+from gitprov.ops.shared_store import register_here
+from gitprov.ops.staging import stage_paths
+from gitprov.ops.store_link import store_link
+from gitprov.platform.files import read_bounded
+from gitprov.platform.locks import file_lock
 from gitprov.store.base import FileChangedError, LinkMode, StoreWriter
 from gitprov.workspace import Workspace
+from gitprov.worktree.ignore import IGNORE_NAME
 from gitprov.worktree.scan import Progress, Scanner
 from gitprov.worktree.tree import Tree
 
-State = Literal["added", "modified", "unchanged"]
+_OURS = {b".gitignore", b".gitattributes", b".gitmodules", IGNORE_NAME, TRACKED_NAME.encode()}
+"""Files by which git and gitprov are told what to do; they belong into git."""
 
-_STAGE_SECONDS = 10.0
-_STAGE_PAUSE = 0.05
+State = Literal["added", "modified", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class StoreSink:
 class _Target:
     artifact: RepoPath
     part: RepoPath
+    is_new: bool
 
 
 def add(
@@ -113,8 +118,9 @@ def add(
         MalformedError: a name, link or kind of file in it is refused.
         EnvironmentFault: it cannot be read, or does not stop changing.
     """
-    targets = [_target(ws, path) for path in paths]
+    targets = _outermost([_target(ws, repo_path(ws.worktree, ws.cwd, path)) for path in paths])
     _refuse_tracked(ws, targets)
+    register_here(ws)
     with ws.store.writer() as writer:
         sink = StoreSink(writer, ws.config.store.link)
         scanner = Scanner(
@@ -125,52 +131,48 @@ def add(
             progress=progress,
             store_link=store_link(ws),
         )
-        scanned = [(target, _scan(ws, scanner, target)) for target in targets]
+        scanned = [_scan(ws, scanner, target) for target in targets]
         # Others may change the same pointer or .gitignore: look at them only from here on.
         with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
-            added = [_pointer(ws, sink, target, tree, kind) for target, tree in scanned]
+            _refuse_overtaken(ws, targets)
+            pointers = NewPointers(ws, sink, kind)
+            for item in scanned:
+                pointers.take(item)
             writer.commit()
-            for item in added:
-                write_pointer(ws.worktree, item.path, item.pointer)
-                add_ignore_line(ws.worktree, item.path)
-                remember(ws, item.path, top_entry(item.pointer))
+            for artifact, new in pointers.found.items():
+                write_pointer(ws.worktree, artifact, new.pointer)
+                add_ignore_line(ws.worktree, artifact)
+                update(ws, new.gone, new.here)
             if stage:
-                stage_paths(ws, (p for a in added for p in _tracked_files(a.path)))
-    return added
+                stage_paths(ws, (p for path in pointers.found for p in _tracked_files(path)))
+    return [_added(item, pointers.found[item.artifact]) for item in scanned]
+
+
+def _added(scanned: Scanned, new: New) -> AddedArtifact:
+    state: State = "modified"
+    if new.old is None:
+        state = "added"
+    elif new.old == new.pointer:
+        state = "unchanged"
+    return AddedArtifact(scanned.artifact, scanned.part, new.pointer, state)
 
 
 def _tracked_files(artifact: RepoPath) -> tuple[RepoPath, RepoPath]:
     return pointer_path(artifact), ignore_path(artifact)
 
 
-def store_link(ws: Workspace) -> "StoreLink":
-    """Returns what tells a symlink into the store from other symlinks."""
-    return StoreLink(ws)
+def _outermost(targets: Sequence[_Target]) -> list[_Target]:
+    """Leaves out what lies inside another target, and what is named twice."""
+    kept: list[_Target] = []
+    for target in targets:
+        others = [other for other in targets if other.part != target.part]
+        inside = any(other.part.contains(target.part) for other in others)
+        if not inside and target not in kept:
+            kept.append(target)
+    return kept
 
 
-class StoreLink:
-    """Recognises a checked-out file that is a symlink into the store (`store.link: symlink`)."""
-
-    def __init__(self, ws: Workspace) -> None:
-        """Takes the workspace whose store it is."""
-        self._objects = os.fsencode(os.path.join(ws.store_path, "objects")) + b"/"
-        self._ws = ws
-
-    def __call__(self, target: bytes) -> tuple[bytes, int] | None:
-        """Returns digest and size of the file in the store, or None for any other link."""
-        if not target.startswith(self._objects):
-            return None
-        try:
-            digest = bytes.fromhex(target[len(self._objects) :].replace(b"/", b"").decode("ascii"))
-        except ValueError:
-            return None
-        if len(digest) != 32 or self._ws.store.path_of(digest, verify=False) is None:
-            return None
-        return digest, self._ws.store.size(digest)
-
-
-def _target(ws: Workspace, text: str) -> _Target:
-    path = repo_path(ws.worktree, ws.cwd, text)
+def _target(ws: Workspace, path: RepoPath) -> _Target:
     if not path.raw:
         raise UsageError(
             "the whole repository cannot be an artifact",
@@ -178,127 +180,108 @@ def _target(ws: Workspace, text: str) -> _Target:
         )
     if is_pointer_name(path.raw):
         raise UsageError(
-            f"{path} is a pointer",
-            hint=f"gitprov add {RepoPath(path.raw[: -len(b'.prov')])} adds its artifact",
+            f"{path} has the name of a pointer",
+            hint=f"gitprov add {artifact_path(path)} adds its artifact",
         )
-    for above in (path, *path.ancestors()):
+    if path.name in _OURS:
+        raise UsageError(f"{path} belongs into git itself", hint=f"git add {path}")
+    if len(path.name) + len(SUFFIX) > MAX_NAME_BYTES:
+        raise UsageError(f"{path} has a name too long for a pointer beside it")
+    for above in path.ancestors():
         if above.raw and read_pointer(ws.worktree, above) is not None:
-            return _Target(above, path)
-    if not os.path.lexists(on_disk(ws.worktree, path)):
+            return _Target(above, path, is_new=False)
+    has_pointer = _has_pointer(ws, path)
+    if not has_pointer and not os.path.lexists(on_disk(ws.worktree, path)):
         raise UsageError(f"there is no file or folder {path}")
-    return _Target(path, path)
+    return _Target(path, path, not has_pointer)
+
+
+def _has_pointer(ws: Workspace, artifact: RepoPath) -> bool:
+    """Whether an artifact has a pointer, be it edited into nonsense."""
+    where = pointer_path(artifact)
+    try:
+        return read_pointer(ws.worktree, artifact) is not None
+    except MalformedError as exc:
+        try:
+            data = read_bounded(on_disk(ws.worktree, where), MAX_POINTER_BYTES)
+        except MalformedError:
+            data = b""
+        if b"gitprov" in data:
+            return True
+        raise UsageError(
+            f"{where} is there, and is no pointer: {exc}",
+            hint=f"move it away, or restore it: git checkout -- {where}",
+        ) from None
 
 
 def _refuse_tracked(ws: Workspace, targets: Iterable[_Target]) -> None:
     paths = [target.part.raw for target in targets]
-    output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-z", "--", *paths)
-    for raw in split_nul(output):
+    output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", *paths)
+    for line in split_nul(output):
+        head, _, raw = line.partition(b"\t")
+        if head.startswith(b"160000"):
+            raise UsageError(f"{RepoPath(raw)} is a git submodule")
         if is_pointer_name(raw):
-            artifact = RepoPath(raw[: -len(b".prov")])
-            raise UsageError(
-                f"the artifact {artifact} lies inside",
-                hint=f"gitprov remove {artifact} first, or add the rest path by path",
-            )
-        tracked = RepoPath(raw)
+            raise _nested(artifact_path(RepoPath(raw)))
         raise UsageError(
-            f"git tracks {tracked} already",
-            hint=f"git rm -r --cached {tracked} takes it out of git and leaves it on disk",
+            f"git tracks {RepoPath(raw)} already",
+            hint=f"git rm -r --cached {RepoPath(raw)} takes it out of git and leaves it on disk",
         )
 
 
-def _scan(ws: Workspace, scanner: Scanner, target: _Target) -> Tree | None:
-    if not os.path.lexists(on_disk(ws.worktree, target.part)):
-        if target.part == target.artifact:
-            raise UsageError(
-                f"{target.part} is not on disk",
-                hint=f"gitprov checkout {target.part} restores it, "
-                f"gitprov remove {target.part} stops tracking it",
-            )
-        return None
-    tree = scanner.scan(target.part, artifact=target.artifact)
-    if tree.kind == "l" and target.part == target.artifact:
+def _nested(artifact: RepoPath) -> UsageError:
+    return UsageError(
+        f"the artifact {artifact} lies inside",
+        hint=f"gitprov remove {artifact} first, or add the rest path by path",
+    )
+
+
+def _refuse_overtaken(ws: Workspace, targets: Sequence[_Target]) -> None:
+    """Looks again under the lock: another gitprov may have added a folder around or inside."""
+    _refuse_tracked(ws, targets)
+    for target in targets:
+        for above in target.artifact.ancestors():
+            if above.raw and read_pointer(ws.worktree, above) is not None:
+                raise UsageError(
+                    f"{above} became an artifact meanwhile", hint="run the command again"
+                )
+
+
+def _scan(ws: Workspace, scanner: Scanner, target: _Target) -> Scanned:
+    artifact, part = target.artifact, target.part
+    try:
+        tree = scanner.scan(part, artifact=artifact)
+    except UnavailableError:
+        if part != artifact:
+            return Scanned(artifact, part, None)
         raise UsageError(
-            f"{target.part} is a symbolic link",
+            f"{part} is not on disk",
+            hint=f"gitprov checkout {part} restores it, gitprov remove {part} stops tracking it",
+        ) from None
+    if tree.kind == "l" and part == artifact:
+        raise UsageError(
+            f"{part} is a symbolic link",
             hint="add the file or folder that it leads to, or the folder that holds the link",
         )
-    return tree
+    for nested in _pointers_in(ws, tree, part):
+        raise _nested(nested)
+    return Scanned(artifact, part, tree)
 
 
-def _pointer(
-    ws: Workspace,
-    sink: StoreSink,
-    target: _Target,
-    tree: Tree | None,
-    kind: ArtifactKind | None,
-) -> AddedArtifact:
-    artifact = target.artifact
-    old = read_pointer(ws.worktree, artifact)
-    name = artifact.name.decode("utf-8")
-    chosen = kind or (old.kind if old else kind_for(name))
-    if target.part == artifact and tree is not None:
-        pointer = _whole(name, chosen, tree)
-    elif old is not None and old.type == "dir":
-        pointer = _with_part(ws, sink, old, target, tree, chosen)
-    else:
-        raise UsageError(f"{artifact} is a file, so nothing can lie inside it")
-    if pointer.size > MAX_COUNT or pointer.files > MAX_COUNT:
-        raise UsageError(f"{artifact} is too large: {pointer.size} bytes")
-    state: State = "added" if old is None else "unchanged" if old == pointer else "modified"
-    return AddedArtifact(artifact, target.part, pointer, state)
+def _pointers_in(ws: Workspace, tree: Tree, path: RepoPath) -> Iterator[RepoPath]:
+    """Yields artifacts whose pointers lie in what was scanned: git may not track them yet."""
+    waiting = [(tree, path)]
+    while waiting:
+        folder, where = waiting.pop()
+        for name in folder.names_ending(SUFFIX.encode()):
+            inner = where / name
+            if is_pointer_name(inner.raw) and _is_pointer(ws, artifact_path(inner)):
+                yield artifact_path(inner)
+        waiting += [(child, where / name) for name, child in folder.children.items()]
 
 
-def _whole(name: str, kind: ArtifactKind, tree: Tree) -> Pointer:
-    types: dict[str, EntryType] = {"d": "dir", "f": "file", "x": "exec"}
-    files = tree.files if tree.kind == "d" else 1
-    return Pointer(name, kind, types[tree.kind], Digest(tree.root), tree.size, files)
-
-
-def _with_part(
-    ws: Workspace,
-    sink: StoreSink,
-    old: Pointer,
-    target: _Target,
-    tree: Tree | None,
-    kind: ArtifactKind,
-) -> Pointer:
-    load = loader(ws.store)
-    parts = target.part.below(target.artifact).split(b"/")
-    top = top_entry(old)
-    before = find(load, top, parts)
-    if tree is None and before is None:
-        raise UsageError(f"there is no {target.part}, neither on disk nor in the artifact")
-    new = None if tree is None else Entry(parts[-1], tree.kind, tree.root, tree.size)
-    changed = splice(load, top, parts, new, sink.manifest)
-    files = old.files - count_files(load, before) + (0 if tree is None else tree.files)
-    return Pointer(old.path, kind, "dir", Digest(changed.digest), changed.size, files)
-
-
-def stage_paths(ws: Workspace, paths: Iterable[RepoPath]) -> None:
-    """Stages files by their exact paths, also ignored ones; waits for another git's index.lock.
-
-    Raises:
-        EnvironmentFault: git refuses.
-    """
-    names = b"".join(path.raw + b"\0" for path in dict.fromkeys(paths))
-    started = time.monotonic()
-    told = False
-    while True:
-        done = ws.repo.git.call(
-            *("--literal-pathspecs", "add", "--force", "--pathspec-from-file=-"),
-            "--pathspec-file-nul",
-            input=names,
-        )
-        if done.returncode == 0:
-            return
-        if b"index.lock" not in done.stderr:
-            raise GitError("add", done.returncode, done.stderr)
-        waited = time.monotonic() - started
-        if waited > _STAGE_SECONDS:
-            raise EnvironmentFault(
-                "another git holds the index (index.lock)",
-                hint="everything is written: stage it with `git add` when the other has ended",
-            )
-        if waited > PATIENCE_SECONDS and not told and ws.waiting is not None:
-            ws.waiting("waiting for another git that holds index.lock")
-            told = True
-        time.sleep(_STAGE_PAUSE)
+def _is_pointer(ws: Workspace, artifact: RepoPath) -> bool:
+    try:
+        return read_pointer(ws.worktree, artifact) is not None
+    except MalformedError:
+        return False

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UnavailableError, UsageError
+from gitprov.errors import GitprovError, UsageError
 from gitprov.model.entry import Entry
 from gitprov.model.record import ArtifactLeaf
-from gitprov.ops.add import store_link
+from gitprov.ops.differences import differences, is_same
 from gitprov.ops.manifests import find, loader, top_entry, walk
-from gitprov.ops.pointers import on_disk, repo_path, tracked
+from gitprov.ops.pointers import on_disk, repo_path, select, tracked
 from gitprov.ops.record import compute_record
+from gitprov.ops.store_link import store_link
 from gitprov.workspace import Workspace
 from gitprov.worktree.compare import Change, compare, compare_stored
 from gitprov.worktree.scan import Progress, Scanner
@@ -66,7 +67,7 @@ def diff(
         paths: artifacts, or folders that hold some; all when empty.
         progress: is told of data that is hashed.
     """
-    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths] if paths else []
+    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
     before = _at_revision(ws, old) if old else _pointers(ws)
     after = _at_revision(ws, new) if new else None
     found: list[ArtifactDiff] = []
@@ -87,7 +88,7 @@ def ls(ws: Workspace, rev: str | None, path: str) -> list[Listed]:
     """Lists the files at a path of an artifact, at a revision or as the worktree's pointers say.
 
     Raises:
-        UsageError: the path is in no artifact.
+        UsageError: the path is in no artifact, and holds none.
         UnavailableError: a manifest is not in the store.
     """
     where = repo_path(ws.worktree, ws.cwd, path) if path else RepoPath(b"")
@@ -95,28 +96,19 @@ def ls(ws: Workspace, rev: str | None, path: str) -> list[Listed]:
     ws.digests.save()
     load = loader(ws.store)
     listed: list[Listed] = []
-    for artifact, top in sorted(tops.items()):
-        if where.contains(artifact):
-            entry: Entry | None = top
-            start = artifact
-        elif artifact.contains(where):
-            entry = find(load, top, where.below(artifact).split(b"/"))
-            start = where
-        else:
-            continue
+    chosen = select(sorted(tops), [where] if where.raw else [])
+    for artifact, start in chosen:
+        names = start.below(artifact)
+        entry = find(load, tops[artifact], names.split(b"/")) if names else tops[artifact]
         if entry is None:
             raise UsageError(
-                f"there is no {where} in the artifact {artifact}",
+                f"there is no {start} in the artifact {artifact}",
                 hint=f"gitprov ls {artifact} lists its files",
             )
         listed += [
             Listed(RepoPath(raw), item.kind, item.size, Digest(item.digest))
             for raw, item in walk(load, entry, start.raw)
         ]
-        if entry.kind == "d" and not listed:
-            return []
-    if not listed and where.raw and not any(where.contains(a) or a.contains(where) for a in tops):
-        raise UsageError(f"{where} is in no artifact", hint="gitprov status lists the artifacts")
     return listed
 
 
@@ -143,7 +135,7 @@ def _between(
     roots = (Digest(old.digest) if old else None, Digest(new.digest) if new else None)
     try:
         changes = tuple(compare_stored(old, new, loader(ws.store)))
-    except UnavailableError as exc:
+    except GitprovError as exc:
         return ArtifactDiff(path, *roots, (), str(exc))
     return ArtifactDiff(path, *roots, changes)
 
@@ -155,11 +147,14 @@ def _worktree(
         return None  # not checked out, which is no difference
     scanner = Scanner(ws.worktree, ws.stats, progress=progress, store_link=store_link(ws))
     tree = scanner.scan(path, lenient=True)
-    if old is not None and tree.root == old.digest and tree.kind == old.kind:
+    if old is not None and is_same(tree, old):
         return None
     roots = (Digest(old.digest) if old else None, Digest(tree.root))
     try:
-        changes = tuple(compare(old, tree, loader(ws.store)))
-    except UnavailableError as exc:
+        if old is None:
+            changes = tuple(compare(None, tree, loader(ws.store)))
+        else:
+            changes = differences(ws, path, old, tree)
+    except GitprovError as exc:
         return ArtifactDiff(path, *roots, (), str(exc))
-    return ArtifactDiff(path, *roots, changes)
+    return ArtifactDiff(path, *roots, changes) if changes else None

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
 from gitprov.model.record import ArtifactLeaf
-from gitprov.ops.add import store_link
 from gitprov.ops.compare import leaf_entry
+from gitprov.ops.differences import differences, odd_names
 from gitprov.ops.manifests import loader, reachable, walk
 from gitprov.ops.pointers import on_disk
+from gitprov.ops.store_link import store_link
 from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
-from gitprov.worktree.compare import compare
 from gitprov.worktree.scan import Progress, Scanner
 from gitprov.worktree.statcache import Row, StatCache
 
@@ -76,14 +76,14 @@ class ArtifactLooker:
         tree = scanner.scan(path, lenient=True)
         top = leaf_entry(leaf)
         try:
-            for change in compare(top, tree, loader(ws.store)):
+            for change in differences(ws, path, top, tree):
                 where = f"{leaf.path}/{show(change.path)}" if change.path else leaf.path
                 how: How = "modified" if change.how == "type" else change.how
                 yield Change(how, where)
         except UnavailableError:
             # Without the manifest it is known that it differs, and not where.
             yield Change("modified", leaf.path)
-        for name in tree.odd:
+        for name, _ in odd_names(tree):
             yield Change("added", f"{leaf.path}/{show(name)}")
 
     def _in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:

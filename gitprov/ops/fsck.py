@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from gitprov.core.digest import Digest
 from gitprov.core.paths import show
-from gitprov.errors import UnavailableError, VerificationError
+from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.ops.manifests import loader, top_entry
-from gitprov.ops.pointers import Tracked, tracked
+from gitprov.ops.pointers import Tracked, artifact_path, pointer_paths, read_pointer
 from gitprov.store.check import Problem
 from gitprov.workspace import Workspace
 
@@ -20,7 +20,8 @@ class StoreProblem:
     """One thing that is wrong.
 
     Attributes:
-        kind: `damaged` bytes, a `missing` blob, or something else about the `store`.
+        kind: `damaged` bytes, a `missing` blob, a `pointer` that is nonsense, or something else
+            about the `store`.
         detail: one sentence.
         digest: the blob, when it is known.
         files: files of current artifacts that hold it.
@@ -74,7 +75,7 @@ def fsck(
         problems += result.problems
     found = ws.store.verify_all(sample=sample, quarantine=quarantine, progress=progress)
     problems += list(found)
-    artifacts = list(tracked(ws.repo.git, ws.worktree)) if ws.repo.worktree else []
+    artifacts, broken = _artifacts(ws)
     damaged = {problem.digest for problem in problems if problem.digest is not None}
     names, missing = _names(ws, artifacts, damaged)
     described = [_described(problem, names) for problem in problems]
@@ -84,6 +85,7 @@ def fsck(
         )
         for digest in missing
     ]
+    described += [StoreProblem("pointer", sentence, None, ()) for sentence in broken]
     stats = ws.store.stats()
     return StoreCheck(
         tuple(described),
@@ -91,6 +93,21 @@ def fsck(
         stats.packed_bytes + stats.object_bytes,
         rebuilt,
     )
+
+
+def _artifacts(ws: Workspace) -> tuple[list[Tracked], list[str]]:
+    """The artifacts of the worktree, and what is wrong with pointers that are nonsense."""
+    found: list[Tracked] = []
+    broken: list[str] = []
+    for where in pointer_paths(ws.repo.git) if ws.repo.worktree else ():
+        try:
+            pointer = read_pointer(ws.worktree, artifact_path(where))
+        except MalformedError as exc:
+            broken.append(str(exc))
+            continue
+        if pointer is not None:
+            found.append(Tracked(artifact_path(where), pointer))
+    return found, broken
 
 
 def _described(problem: Problem, names: dict[bytes, tuple[str, ...]]) -> StoreProblem:

@@ -1,6 +1,7 @@
 """`gitprov gc`: removes blobs that no commit, index, stash, reflog or worktree needs."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,17 @@ from gitprov.store.gc import Collected
 from gitprov.workspace import Workspace
 
 _BEGINNING = b"gitprov: 1\n"
-_PSEUDO_REFS = ("ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
+_STATE_FILES = (
+    *("ORIG_HEAD", "MERGE_HEAD", "MERGE_AUTOSTASH", "AUTO_MERGE", "FETCH_HEAD", "BISECT_HEAD"),
+    *("CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD", "sequencer/head", "sequencer/abort-safety"),
+    *(f"rebase-merge/{name}" for name in ("autostash", "orig-head", "onto", "stopped-sha")),
+    *("rebase-merge/amend", "rebase-merge/squash-onto"),
+    *(f"rebase-apply/{name}" for name in ("autostash", "orig-head", "onto", "original-commit")),
+)
+"""Files in a git folder that name objects while something is under way."""
+
+_MAX_STATE_BYTES = 16 << 20
+_OID = re.compile(rb"^(?:[0-9a-f]{64}|[0-9a-f]{40})(?![0-9a-f])", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +64,7 @@ def gc(ws: Workspace, *, act: bool, grace_days: int | None = None) -> GarbageCol
     def live() -> set[bytes]:
         for repo in _repositories(ws):
             kept.update(_tops(repo, grace_days))
-        digests, missing = reachable(ws.store, kept)
+        digests, missing = reachable(ws.store, _followed(ws, kept))
         if missing and act:
             raise UnavailableError(
                 f"{missing[0]}, so what it needs is not known; nothing was removed",
@@ -63,6 +74,12 @@ def gc(ws: Workspace, *, act: bool, grace_days: int | None = None) -> GarbageCol
 
     collected = ws.store.collect(live, dry_run=not act)
     return GarbageCollection(collected, len(kept), act)
+
+
+def _followed(ws: Workspace, tops: set[tuple[bytes, bool]]) -> set[tuple[bytes, bool]]:
+    """Leaves out artifacts that never were in this store: a clone has pointers to many such."""
+    here = ws.store.has(digest for digest, _ in tops)
+    return {top for top in tops if top[0] in here or ws.store.was_set_aside(top[0])}
 
 
 def _repositories(ws: Workspace) -> Iterator[Repository]:
@@ -104,20 +121,42 @@ def _pointer_blobs(repo: Repository, grace_days: int | None) -> Iterator[bytes]:
 
 
 def _beginnings(repo: Repository, grace_days: int | None) -> tuple[list[str], list[str]]:
-    """What reachability starts from: options of rev-list, and commits."""
+    """What reachability starts from: options of rev-list, and objects."""
     # For these options git looks at all worktrees.
     options = ["--all", "--indexed-objects"]
-    commits = [name for name in _PSEUDO_REFS if repo.ref(name)]
+    objects = [oid for folder in _git_dirs(repo) for oid in _in_progress(repo, folder)]
     if repo.ref("refs/stash"):
         # All stashes but the newest are only in the reflog of refs/stash, which is their place.
-        commits += repo.git.text("rev-list", "--walk-reflogs", "refs/stash", "--").split()
+        objects += repo.git.text("rev-list", "--walk-reflogs", "refs/stash", "--").split()
     if grace_days is None:
         options.append("--reflog")
     elif grace_days > 0:
         since = int(time.time()) - grace_days * 86400
         output = repo.git.text("rev-list", "--walk-reflogs", "--all", f"--since=@{since}", "--")
-        commits += sorted(set(output.split()))
-    return options, commits
+        objects += output.split()
+    return options, sorted(set(objects))
+
+
+def _git_dirs(repo: Repository) -> list[str]:
+    """The git folder of the main worktree and those of the linked ones."""
+    linked = os.path.join(repo.common_dir, "worktrees")
+    names = sorted(os.listdir(linked)) if os.path.isdir(linked) else []
+    return [repo.common_dir, *(os.path.join(linked, name) for name in names)]
+
+
+def _in_progress(repo: Repository, git_dir: str) -> Iterator[str]:
+    """What a merge, a rebase, a cherry-pick or a bisect under way has put where no ref is."""
+    for name in _STATE_FILES:
+        try:
+            data = read_bounded(os.path.join(git_dir, name), _MAX_STATE_BYTES)
+        except (MalformedError, UnavailableError):
+            continue
+        yield from (found.decode("ascii") for found in _OID.findall(data))
+    own_refs = ("refs/bisect", "refs/worktree", "refs/rewritten")
+    done = repo.git.call(
+        f"--git-dir={git_dir}", "for-each-ref", "--format=%(objectname)", *own_refs
+    )
+    yield from done.stdout.decode("ascii").split()
 
 
 def _small_blobs(repo: Repository, options: list[str], commits: list[str]) -> list[str]:
@@ -134,13 +173,17 @@ def _small_blobs(repo: Repository, options: list[str], commits: list[str]) -> li
 
 
 def _worktrees(repo: Repository) -> list[str]:
-    output = os.fsdecode(repo.git.run("worktree", "list", "--porcelain"))
-    prefix = "worktree "
-    return [line[len(prefix) :] for line in output.splitlines() if line.startswith(prefix)]
+    done = repo.git.call("worktree", "list", "--porcelain", "-z")
+    if done.returncode:  # git before 2.36
+        lines = repo.git.run("worktree", "list", "--porcelain").split(b"\n")
+    else:
+        lines = split_nul(done.stdout)
+    prefix = b"worktree "
+    return [os.fsdecode(line[len(prefix) :]) for line in lines if line.startswith(prefix)]
 
 
 def _on_disk(worktree: str) -> Iterator[bytes]:
-    """The pointers that lie in a worktree, staged or not."""
+    """The pointers that lie in a worktree: staged or not, ignored or not."""
     if not os.path.isdir(worktree):
         return
     try:
@@ -150,9 +193,7 @@ def _on_disk(worktree: str) -> Iterator[bytes]:
     with repo:
         if repo.worktree is None:
             return
-        output = repo.git.run(
-            *("ls-files", "-z", "--cached", "--others", "--exclude-standard"), "--", f"*{SUFFIX}"
-        )
+        output = repo.git.run("ls-files", "-z", "--cached", "--others", "--", f"*{SUFFIX}")
         for raw in set(split_nul(output)):
             if is_pointer_name(raw):
                 try:

@@ -11,9 +11,9 @@ from gitprov.git.hooks import HookState, HookStatus, install
 from gitprov.git.log import LogKey
 from gitprov.git.sync import configure, fetch, remotes
 from gitprov.model.yaml_scalar import write_scalar
-from gitprov.ops.add import stage_paths
 from gitprov.ops.record import log_key, repository_name
 from gitprov.ops.shared_store import register
+from gitprov.ops.staging import stage_paths
 from gitprov.platform.files import atomic_write
 from gitprov.workspace import Workspace
 

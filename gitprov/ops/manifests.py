@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from gitprov.core.paths import show
-from gitprov.errors import UnavailableError
+from gitprov.errors import MalformedError, UnavailableError
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.model.pointer import Pointer
@@ -16,8 +16,22 @@ Load = Callable[[bytes], Manifest]
 
 
 def loader(store: BlobStore) -> Load:
-    """Returns a `Load` that reads from a store."""
-    return lambda root: Manifest.parse(store.read(root))
+    """Returns a `Load` that reads from a store.
+
+    It raises `MalformedError` for a digest that names a file: no file may pose as a manifest.
+    """
+
+    def load(root: bytes) -> Manifest:
+        return _as_manifest(root, store.read(root))
+
+    return load
+
+
+def _as_manifest(root: bytes, data: bytes) -> Manifest:
+    manifest = Manifest.parse(data)
+    if manifest.root.raw != root:
+        raise MalformedError(f"blake3:{root.hex()} is the digest of a file, not of a manifest")
+    return manifest
 
 
 def top_entry(pointer: Pointer) -> Entry:
@@ -123,8 +137,8 @@ def reachable(store: BlobStore, tops: Iterable[tuple[bytes, bool]]) -> tuple[set
         below: set[bytes] = set()
         here = store.has(folders)
         missing += [f"the manifest blake3:{root.hex()} is missing" for root in folders - here]
-        for _, data in store.read_many(here):
-            for entry in Manifest.parse(data).entries:
+        for root, data in store.read_many(here):
+            for entry in _as_manifest(root, data).entries:
                 live.add(entry.digest)
                 if entry.kind == "d":
                     below.add(entry.digest)

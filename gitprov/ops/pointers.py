@@ -1,7 +1,7 @@
 """The pointers of the worktree: finding, reading and writing them, and their .gitignore lines."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gitprov.core.paths import RepoPath, show
@@ -67,8 +67,8 @@ def parse_pointer(where: RepoPath, data: bytes) -> Pointer:
     except MalformedError as exc:
         raise MalformedError(
             f"the pointer {where} is not well formed: {exc}",
-            hint=f"git checkout -- {where} restores it, `gitprov add {artifact_path(where)}` "
-            "writes it anew",
+            hint=f"git checkout -- {where} restores it, "
+            f"gitprov add {artifact_path(where)} writes it anew",
         ) from None
     return pointer
 
@@ -90,31 +90,36 @@ def pointer_paths(git: Git) -> list[RepoPath]:
     return [RepoPath(raw) for raw in sorted(set(split_nul(output))) if is_pointer_name(raw)]
 
 
-def select(found: list[Tracked], wanted: list[RepoPath]) -> list[tuple[Tracked, RepoPath]]:
+def select(
+    artifacts: Iterable[RepoPath], wanted: Sequence[RepoPath]
+) -> list[tuple[RepoPath, RepoPath]]:
     """Pairs artifacts with the part of each that is meant; everything when nothing is wanted.
 
     A wanted path may be an artifact, something inside one, a folder that holds some, or a pointer.
+    No part lies inside another one.
 
     Raises:
         UsageError: a path is none of these.
     """
+    known = list(artifacts)
     if not wanted:
-        return [(item, item.path) for item in found]
-    chosen: dict[tuple[RepoPath, RepoPath], Tracked] = {}
+        return [(path, path) for path in known]
+    chosen: set[tuple[RepoPath, RepoPath]] = set()
     for path in wanted:
         target = artifact_path(path) if is_pointer_name(path.raw) else path
-        inside = [item for item in found if item.path.contains(target)]
-        below = [item for item in found if target.contains(item.path)]
-        if not inside and not below:
+        found = [(item, item) for item in known if target.contains(item)]
+        found += [(item, target) for item in known if item.contains(target)]
+        if not found:
             raise UsageError(
                 f"{path} is no artifact and holds none",
                 hint="gitprov status lists the artifacts",
             )
-        for item in below:
-            chosen[item.path, item.path] = item
-        for item in inside:
-            chosen[item.path, target] = item
-    return [(item, part) for (_, part), item in sorted(chosen.items())]
+        chosen.update(found)
+    parts: list[tuple[RepoPath, RepoPath]] = []
+    for artifact, part in sorted(chosen, key=lambda pair: pair[1].raw + b"/"):
+        if not parts or not parts[-1][1].contains(part):
+            parts.append((artifact, part))
+    return parts
 
 
 def write_pointer(worktree: str, artifact: RepoPath, pointer: Pointer) -> bool:

@@ -1,5 +1,6 @@
 """`gitprov remove`: stops tracking artifacts; the data stays unless it is asked to go."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.git.command import split_nul
 from gitprov.model.pointer import is_pointer_name
 from gitprov.ops.checkouts import forget
 from gitprov.ops.pointers import (
@@ -18,6 +20,7 @@ from gitprov.ops.pointers import (
     read_pointer,
     repo_path,
 )
+from gitprov.ops.staging import stage_paths
 from gitprov.ops.status import Status, artifact_status
 from gitprov.platform.locks import file_lock
 from gitprov.workspace import Workspace
@@ -45,7 +48,7 @@ def remove(
     Raises:
         UsageError: a path is no artifact, or its data would be lost; nothing is changed then.
     """
-    artifacts = [_artifact(ws, path) for path in paths]
+    artifacts = list(dict.fromkeys(_artifact(ws, path) for path in paths))
     if delete and not force:
         for artifact in artifacts:
             _refuse_loss(artifact, artifact_status(ws, artifact))
@@ -74,7 +77,10 @@ def _artifact(ws: Workspace, text: str) -> RepoPath:
 
 
 def _refuse_loss(artifact: RepoPath, status: Status) -> None:
-    if status.changes or status.missing:
+    if status.state == "absent":
+        return
+    changed = any(change.how != "deleted" for change in status.changes)
+    if changed or status.odd or status.missing or status.problem:
         raise UsageError(
             f"{artifact} has data that the store does not have",
             hint=f"gitprov add {artifact} keeps it, --force deletes it for good",
@@ -95,18 +101,14 @@ def _delete(path: bytes, artifact: RepoPath) -> bool:
 
 
 def _untrack(ws: Workspace, artifact: RepoPath) -> None:
-    pointer, ignore = pointer_path(artifact), ignore_path(artifact)
+    paths = (pointer_path(artifact), ignore_path(artifact))
     drop_ignore_line(ws.worktree, artifact)
-    os.unlink(on_disk(ws.worktree, pointer))
-    paths = [pointer.raw]
-    if _is_tracked(ws, ignore):
-        paths.append(ignore.raw)
-    # --all stages what is gone; a pointer that was never staged has nothing to stage.
-    staged = [path for path in paths if _is_tracked(ws, RepoPath(path))]
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(on_disk(ws.worktree, paths[0]))
+    # What git never knew of, and what is gone now, is nothing to stage.
+    output = ws.repo.git.run(
+        "--literal-pathspecs", "ls-files", "-z", "--", *(path.raw for path in paths)
+    )
+    staged = [RepoPath(raw) for raw in split_nul(output)]
     if staged:
-        ws.repo.git.run("--literal-pathspecs", "add", "--all", "--force", "--", *staged)
-
-
-def _is_tracked(ws: Workspace, path: RepoPath) -> bool:
-    output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-z", "--", path.raw)
-    return bool(output)
+        stage_paths(ws, staged)

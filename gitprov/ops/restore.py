@@ -10,10 +10,20 @@ from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, UnavailableError, UsageError
 from gitprov.model.entry import Entry
-from gitprov.ops.add import store_link
-from gitprov.ops.checkouts import checked_out, remember
-from gitprov.ops.manifests import Load, find, loader, top_entry
-from gitprov.ops.pointers import Tracked, repo_path, select, tracked
+from gitprov.ops.checkouts import artifacts_here, checked_out, forget, remember
+from gitprov.ops.manifests import Load, find, loader, reachable, top_entry
+from gitprov.ops.pointers import (
+    Tracked,
+    artifact_path,
+    pointer_path,
+    pointer_paths,
+    read_pointer,
+    repo_path,
+    select,
+    tracked,
+)
+from gitprov.ops.shared_store import register_here
+from gitprov.ops.store_link import store_link
 from gitprov.platform.locks import file_lock
 from gitprov.store.base import BlobStore
 from gitprov.store.local import LocalStore
@@ -29,6 +39,7 @@ class Restored:
 
     Attributes:
         updated: artifacts, or parts, that were written.
+        dropped: those that were removed, because their pointer is gone.
         unchanged: those that were as they should be.
         left: one sentence for each that was left alone, only when that was asked for.
         files: files written.
@@ -36,6 +47,7 @@ class Restored:
     """
 
     updated: tuple[RepoPath, ...]
+    dropped: tuple[RepoPath, ...]
     unchanged: tuple[RepoPath, ...]
     left: tuple[str, ...]
     files: int
@@ -69,7 +81,7 @@ def checkout(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Restored:
-    """Restores artifacts, or parts of them; everything when no path is given.
+    """Restores artifacts, or parts of them; all artifacts when no path is given.
 
     Args:
         ws: the workspace.
@@ -81,43 +93,56 @@ def checkout(
         UsageError: a path is no artifact, or changes would be lost; nothing is written then.
         UnavailableError: the store lacks something.
     """
-    found = list(tracked(ws.repo.git, ws.worktree))
+    found = {item.path: item for item in tracked(ws.repo.git, ws.worktree)}
     wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    register_here(ws)
     with _worktree_lock(ws):
         plans = [
-            _plan(ws, item, part, force=force, complain=bool(paths))
-            for item, part in select(found, wanted)
+            _plan(ws, found[artifact], part, force=force)
+            for artifact, part in select(found, wanted)
         ]
         return _apply(ws, plans, progress, ())
 
 
-def restore(ws: Workspace) -> Restored:
+def restore(ws: Workspace, *, previous: str | None = None) -> Restored:
     """Restores what a git checkout or merge has changed; what cannot be is left and told of.
 
-    An artifact that was not checked out before, and whose data is not in the store, stays away.
+    An artifact that was not checked out before, and whose data is not in the store, stays away. Of
+    one that is here in parts, these parts are restored. One that the previous commit had and that
+    has no pointer now is removed, as git removes a file: when it is unchanged and the store has it.
+
+    Args:
+        ws: the workspace.
+        previous: the commit that was checked out before, when it is known.
     """
     plans: list[_Planned] = []
     left: list[str] = []
     with _worktree_lock(ws):
-        for item in tracked(ws.repo.git, ws.worktree):
-            try:
-                planned = _plan(ws, item, item.path, force=False, complain=False)
-                refuse_conflicts([planned.plan])
-            except UnavailableError:
-                left.append(f"{item.path} is not in the store, so it was left as it is")
-            except UsageError as exc:
-                left.append(f"{item.path} was left as it is: {exc}")
-            except GitprovError as exc:
-                left.append(f"{item.path} cannot be restored: {exc}")
-            else:
-                plans.append(planned)
+        pointers = [artifact_path(path) for path in pointer_paths(ws.repo.git)]
+        for artifact in pointers:
+            _restore_one(ws, artifact, plans, left)
+        for path in sorted(artifacts_here(ws)):
+            if not any(artifact.contains(path) for artifact in pointers) and _was_in(
+                ws, previous, path
+            ):
+                _remove_one(ws, path, plans, left)
         return _apply(ws, plans, None, tuple(left))
+
+
+def _was_in(ws: Workspace, commit: str | None, path: RepoPath) -> bool:
+    """Whether a commit has a pointer for the path, or for a folder above it."""
+    if not commit or commit.strip("0") == "":
+        return False
+    places = [pointer_path(above) for above in (path, *path.ancestors()) if above.raw]
+    specs = [f"{commit}:{os.fsdecode(place.raw)}" for place in places]
+    return any(ws.objects.header(spec) is not None for spec in specs)
 
 
 @dataclass(frozen=True, slots=True)
 class _Planned:
-    item: Tracked
-    part: RepoPath
+    path: RepoPath
+    artifact: RepoPath
+    want: Entry | None
     plan: Plan
 
 
@@ -125,11 +150,52 @@ def _worktree_lock(ws: Workspace) -> AbstractContextManager[None]:
     return file_lock(os.path.join(ws.repo.git_dir, "gitprov-worktree.lock"), waiting=ws.waiting)
 
 
-def _plan(ws: Workspace, item: Tracked, part: RepoPath, *, force: bool, complain: bool) -> _Planned:
+def _restore_one(ws: Workspace, artifact: RepoPath, plans: list[_Planned], left: list[str]) -> None:
+    try:
+        pointer = read_pointer(ws.worktree, artifact)
+        if pointer is None:
+            return
+        item = Tracked(artifact, pointer)
+        here = checked_out(ws, artifact)
+        parts = sorted(here.parts) if here.is_partial else [artifact]
+        planned = [_plan(ws, item, part, force=False, complain=False) for part in parts]
+        refuse_conflicts([one.plan for one in planned])
+    except UnavailableError:
+        left.append(f"{artifact} is not in the store, so it was left as it is")
+    except UsageError as exc:
+        left.append(f"{artifact} was left as it is: {exc}")
+    except GitprovError as exc:
+        left.append(f"{artifact} cannot be restored: {exc}")
+    else:
+        plans += planned
+
+
+def _remove_one(ws: Workspace, path: RepoPath, plans: list[_Planned], left: list[str]) -> None:
+    """Plans to remove what was checked out at a path to which no pointer belongs any more."""
+    expected = checked_out(ws, path).whole
+    if expected is None:
+        return
+    try:
+        needed, lost = reachable(ws.store, [(expected.digest, expected.kind == "d")])
+        if lost or needed - ws.store.has(needed):
+            raise UnavailableError("the store does not have all of it")
+        load = loader(ws.store)
+        scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
+        plan = make_plan(scanner, load, path, None, expected=expected)
+        refuse_conflicts([plan])
+    except GitprovError as exc:
+        left.append(f"{path} has no pointer any more, and was left on disk: {exc}")
+        forget(ws, path)
+    else:
+        plans.append(_Planned(path, path, None, plan))
+
+
+def _plan(
+    ws: Workspace, item: Tracked, part: RepoPath, *, force: bool, complain: bool = True
+) -> _Planned:
     load = loader(ws.store)
     top = top_entry(item.pointer)
     _need_blobs(ws.store, top)
-    before = checked_out(ws, item.path)
     names = part.below(item.path)
     want = _part(load, top, names)
     if want is None and complain:
@@ -137,15 +203,18 @@ def _plan(ws: Workspace, item: Tracked, part: RepoPath, *, force: bool, complain
             f"there is no {part} in the artifact {item.path}",
             hint=f"gitprov ls {item.path} lists its files",
         )
+    before, load_before = checked_out(ws, item.path).expected(load)
     expected = None
     if before is not None:
         try:
-            expected = _part(load, before, names)
+            expected = _part(load_before, before, names)
         except UnavailableError:
             expected = None  # then nothing is known to be unchanged, which is the safe side
     scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
-    plan = make_plan(scanner, load, part, want, expected=expected, artifact=item.path, force=force)
-    return _Planned(item, part, plan)
+    plan = make_plan(
+        scanner, load_before, part, want, expected=expected, artifact=item.path, force=force
+    )
+    return _Planned(part, item.path, want, plan)
 
 
 def _part(load: Load, top: Entry, below: bytes) -> Entry | None:
@@ -178,12 +247,15 @@ def _apply(
     work = [planned for planned in plans if not planned.plan.is_empty]
     materializer.apply([planned.plan for planned in work])
     for planned in plans:
-        if planned.part == planned.item.path:
-            remember(ws, planned.item.path, top_entry(planned.item.pointer))
-    done = {(planned.item.path, planned.part) for planned in work}
+        if planned.want is None:
+            forget(ws, planned.path)
+        else:
+            remember(ws, planned.path, planned.want)
+    done = {planned.path for planned in work}
     return Restored(
-        updated=tuple(planned.part for planned in work),
-        unchanged=tuple(p.part for p in plans if (p.item.path, p.part) not in done),
+        updated=tuple(planned.path for planned in work if planned.want is not None),
+        dropped=tuple(planned.path for planned in work if planned.want is None),
+        unchanged=tuple(planned.path for planned in plans if planned.path not in done),
         left=left,
         files=sum(len(planned.plan.writes) for planned in work),
         removed=sum(len(planned.plan.removals) for planned in work),

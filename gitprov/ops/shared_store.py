@@ -5,6 +5,7 @@ import os
 from gitprov.errors import UnavailableError
 from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.platform.locks import Waiting, file_lock
+from gitprov.workspace import Workspace
 
 REPOSITORIES = "repositories"
 _MAX_BYTES = 4 << 20
@@ -20,6 +21,16 @@ def register(store: str, common_dir: str, *, waiting: Waiting | None = None) -> 
         if line not in lines:
             data = b"".join(item + b"\0" for item in [*lines, line])
             atomic_write(os.path.join(store, REPOSITORIES), data)
+
+
+def register_here(ws: Workspace) -> None:
+    """Registers the workspace's repository when its store is a shared one.
+
+    `gitprov init --store` has done so; a copied or hand-written configuration has not.
+    """
+    store = ws.config.store.path
+    if store is not None and os.path.isdir(store):
+        register(store, ws.repo.common_dir, waiting=ws.waiting)
 
 
 def repositories(store: str) -> list[str]:

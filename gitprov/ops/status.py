@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.errors import GitprovError, MalformedError, UsageError
 from gitprov.model.entry import Entry
 from gitprov.model.pointer import Pointer
-from gitprov.ops.add import store_link
+from gitprov.ops.differences import differences, odd_names
 from gitprov.ops.manifests import loader, reachable, top_entry, walk
 from gitprov.ops.pointers import (
     Tracked,
@@ -20,12 +20,13 @@ from gitprov.ops.pointers import (
     repo_path,
     select,
 )
+from gitprov.ops.store_link import store_link
 from gitprov.workspace import Workspace
-from gitprov.worktree.compare import Change, compare
+from gitprov.worktree.compare import Change
 from gitprov.worktree.scan import Progress, Scanner
 from gitprov.worktree.tree import Tree
 
-State = Literal["clean", "modified", "absent", "broken"]
+State = Literal["clean", "modified", "partial", "absent", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Status:
     Attributes:
         path: the artifact.
         pointer: its pointer in the worktree, None when that is not well formed.
-        state: `absent` says that nothing is checked out, `broken` that the pointer is nonsense.
+        state: `absent` says that nothing is checked out, `partial` that some of it is and is
+            unchanged, `broken` that the pointer is nonsense.
         changes: the files that differ from the manifest; paths relative to the artifact.
         odd: names on disk that no manifest can hold, with the reason.
         missing: files whose bytes the store lacks; paths in the repository.
@@ -53,7 +55,8 @@ class Status:
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to report."""
-        return self.state in {"clean", "absent"} and not self.missing and not self.problem
+        here = self.state in {"clean", "partial", "absent"}
+        return here and not self.missing and not self.problem
 
 
 def status(
@@ -65,23 +68,22 @@ def status(
         UsageError: a path is no artifact.
     """
     found: list[Tracked] = []
-    broken: list[Status] = []
+    broken: dict[RepoPath, Status] = {}
     for where in pointer_paths(ws.repo.git):
         artifact = artifact_path(where)
         try:
             pointer = read_pointer(ws.worktree, artifact)
         except MalformedError as exc:
-            broken.append(Status(artifact, None, "broken", problem=str(exc)))
+            broken[artifact] = Status(artifact, None, "broken", problem=str(exc))
             continue
         if pointer is not None:
             found.append(Tracked(artifact, pointer))
-    if paths:
-        wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
-        broken = [item for item in broken if any(path.contains(item.path) for path in wanted)]
-        chosen = {item.path: item for item, _ in select(found, wanted)} if not broken else {}
-        found = list(chosen.values())
-    result = [examine(ws, item, progress=progress) for item in found]
-    return sorted([*result, *broken], key=lambda item: item.path)
+    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    chosen = select([item.path for item in found] + list(broken), wanted)
+    names = {artifact for artifact, _ in chosen}
+    result = [examine(ws, item, progress=progress) for item in found if item.path in names]
+    result += [item for path, item in broken.items() if path in names]
+    return sorted(result, key=lambda item: item.path)
 
 
 def artifact_status(ws: Workspace, artifact: RepoPath) -> Status:
@@ -99,41 +101,58 @@ def artifact_status(ws: Workspace, artifact: RepoPath) -> Status:
 def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -> Status:
     """Compares one artifact on disk with its pointer, and its pointer with the store."""
     top = top_entry(item.pointer)
-    tree: Tree | None = None
-    if os.path.lexists(on_disk(ws.worktree, item.path)):
-        scanner = Scanner(ws.worktree, ws.stats, progress=progress, store_link=store_link(ws))
-        tree = scanner.scan(item.path, lenient=True)
     missing, problem = _missing(ws, item, top)
-    if tree is None:
+    if not os.path.lexists(on_disk(ws.worktree, item.path)):
         return Status(item.path, item.pointer, "absent", missing=missing, problem=problem)
-    odd = tuple(sorted(_odd(tree, b"")))
-    if _same(tree, top) and not odd:
-        return Status(item.path, item.pointer, "clean", missing=missing, problem=problem)
     try:
-        changes = tuple(compare(top, tree, loader(ws.store)))
-    except UnavailableError as exc:
-        changes, problem = (), str(exc)
-    return Status(item.path, item.pointer, "modified", changes, odd, missing, problem)
+        tree = _scan(ws, item.path, progress)
+    except MalformedError as exc:  # a symlink on the way, or in its place
+        return Status(item.path, item.pointer, "modified", (), (), missing, str(exc))
+    odd = tuple(odd_names(tree))
+    changes: tuple[Change, ...] = ()
+    is_known = True
+    try:
+        changes = differences(ws, item.path, top, tree)
+    except GitprovError as exc:
+        problem, is_known = problem or str(exc), False
+    if changes or odd or not is_known:
+        return Status(item.path, item.pointer, "modified", changes, odd, missing, problem)
+    state: State = "clean" if tree.root == top.digest else "partial"
+    return Status(item.path, item.pointer, state, missing=missing, problem=problem)
 
 
-def _same(tree: Tree, top: Entry) -> bool:
-    return tree.root == top.digest and tree.kind == top.kind
-
-
-def _odd(tree: Tree, folder: bytes) -> list[tuple[bytes, str]]:
-    found = [(folder + name, reason) for name, reason in tree.odd.items()]
-    for name, child in tree.children.items():
-        found += _odd(child, folder + name + b"/")
-    return found
+def _scan(ws: Workspace, artifact: RepoPath, progress: Progress | None) -> Tree:
+    scanner = Scanner(ws.worktree, ws.stats, progress=progress, store_link=store_link(ws))
+    return scanner.scan(artifact, lenient=True)
 
 
 def _missing(ws: Workspace, item: Tracked, top: Entry) -> tuple[tuple[bytes, ...], str]:
     """The files whose bytes the store lacks, and what keeps us from telling."""
-    needed, lost = reachable(ws.store, [(top.digest, top.kind == "d")])
-    lacking = needed - ws.store.has(needed)
-    if lost:
-        return (), lost[0]
-    if not lacking:
+    fingerprint = ws.store.fingerprint()
+    if fingerprint is not None and _was_whole(ws, top, fingerprint):
         return (), ""
-    entries = walk(loader(ws.store), top, item.path.raw)
-    return tuple(path for path, entry in entries if entry.digest in lacking), ""
+    try:
+        needed, lost = reachable(ws.store, [(top.digest, top.kind == "d")])
+        lacking = needed - ws.store.has(needed)
+        if lost:
+            return (), lost[0]
+        if lacking:
+            entries = walk(loader(ws.store), top, item.path.raw)
+            return tuple(path for path, entry in entries if entry.digest in lacking), ""
+    except GitprovError as exc:
+        return (), str(exc)
+    if fingerprint is not None:
+        ws.cache.execute("INSERT OR REPLACE INTO stored VALUES (?, ?)", (_key(top), fingerprint))
+    return (), ""
+
+
+def _was_whole(ws: Workspace, top: Entry, fingerprint: bytes) -> bool:
+    """Whether the store had all of an artifact, and nothing has come or gone since."""
+    row = ws.cache.execute(
+        "SELECT 1 FROM stored WHERE root = ? AND fingerprint = ?", (_key(top), fingerprint)
+    ).fetchone()
+    return row is not None
+
+
+def _key(top: Entry) -> bytes:
+    return top.kind.encode() + top.digest

@@ -133,6 +133,16 @@ class LocalStore(BlobStore):
             raise error
         return False
 
+    def was_set_aside(self, digest: bytes) -> bool:
+        """Whether a blob of this name was found damaged once, and lies in quarantine."""
+        try:
+            names = os.listdir(self._layout.quarantine)
+        except FileNotFoundError:
+            return False
+        except OSError as exc:
+            raise fault(exc, "read", self._layout.quarantine) from exc
+        return any(name.startswith(digest.hex()) for name in names)
+
     def verify_all(
         self,
         *,

@@ -110,6 +110,12 @@ class Tree:
                 else:
                     entries[i] = entry._replace(kind="f", size=size)
 
+    def names_ending(self, suffix: bytes) -> list[bytes]:
+        """Returns the names of a folder's entries that end so; quick when there is none."""
+        if self.kind != "d" or suffix not in self._names:
+            return []
+        return [name for name in self._names.split(b"\0") if name.endswith(suffix)]
+
     def stats(self) -> dict[bytes, bytes]:
         """Returns the packed `STAT` of each entry of a folder by name, as they were when read."""
         size = STAT.size

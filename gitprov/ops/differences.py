@@ -1,0 +1,57 @@
+"""How what lies in the worktree differs from an artifact, given that only parts may be here."""
+
+from collections.abc import Iterator
+
+from gitprov.core.paths import RepoPath
+from gitprov.model.entry import Entry
+from gitprov.ops.checkouts import checked_out
+from gitprov.ops.manifests import loader
+from gitprov.workspace import Workspace
+from gitprov.worktree.compare import Change, compare
+from gitprov.worktree.tree import Tree
+from gitprov.worktree.walk import IGNORED
+
+
+def is_same(tree: Tree, top: Entry) -> bool:
+    """Whether a scan found exactly the artifact, as far as a manifest can tell."""
+    return tree.root == top.digest and tree.kind == top.kind
+
+
+def differences(ws: Workspace, artifact: RepoPath, top: Entry, tree: Tree) -> tuple[Change, ...]:
+    """Returns the files that differ; what was never checked out here is not deleted.
+
+    Raises:
+        UnavailableError: the store lacks a manifest.
+    """
+    if is_same(tree, top):
+        return ()
+    changes = compare(top, tree, loader(ws.store))
+    here = checked_out(ws, artifact)
+    if not here.is_partial:
+        return tuple(changes)
+    return tuple(
+        change
+        for change in changes
+        if change.how != "deleted" or here.covers(_inside(artifact, change.path))
+    )
+
+
+def _inside(artifact: RepoPath, below: bytes) -> RepoPath:
+    name = below.rstrip(b"/")
+    return artifact / name if name else artifact
+
+
+def odd_names(tree: Tree) -> list[tuple[bytes, str]]:
+    """Returns the names on disk that no manifest can hold, with the reason, sorted.
+
+    What `.gitprovignore` takes out is meant not to be there, and is none of them.
+    """
+    return sorted(_odd(tree, b""))
+
+
+def _odd(tree: Tree, folder: bytes) -> Iterator[tuple[bytes, str]]:
+    for name, reason in tree.odd.items():
+        if reason != IGNORED:
+            yield folder + name, reason
+    for name, child in tree.children.items():
+        yield from _odd(child, folder + name + b"/")

@@ -1,0 +1,46 @@
+"""Stages files that gitprov has written, while others may use the index, too."""
+
+import time
+from collections.abc import Iterable
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import EnvironmentFault
+from gitprov.git.command import GitError
+from gitprov.platform.locks import PATIENCE_SECONDS
+from gitprov.workspace import Workspace
+
+_STAGE_SECONDS = 10.0
+_STAGE_PAUSE = 0.05
+
+
+def stage_paths(ws: Workspace, paths: Iterable[RepoPath]) -> None:
+    """Stages files by their exact paths, also ignored ones and ones that are gone.
+
+    Waits for another git's index.lock.
+
+    Raises:
+        EnvironmentFault: git refuses.
+    """
+    names = b"".join(path.raw + b"\0" for path in dict.fromkeys(paths))
+    started = time.monotonic()
+    told = False
+    while True:
+        done = ws.repo.git.call(
+            *("--literal-pathspecs", "add", "--all", "--force", "--pathspec-from-file=-"),
+            "--pathspec-file-nul",
+            input=names,
+        )
+        if done.returncode == 0:
+            return
+        if b"index.lock" not in done.stderr:
+            raise GitError("add", done.returncode, done.stderr)
+        waited = time.monotonic() - started
+        if waited > _STAGE_SECONDS:
+            raise EnvironmentFault(
+                "another git holds the index (index.lock)",
+                hint="everything is written: stage it with `git add` when the other has ended",
+            )
+        if waited > PATIENCE_SECONDS and not told and ws.waiting is not None:
+            ws.waiting("waiting for another git that holds index.lock")
+            told = True
+        time.sleep(_STAGE_PAUSE)
