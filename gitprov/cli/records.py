@@ -202,11 +202,14 @@ def _show_logs(logs: list[KnownLog], as_json: bool) -> None:
         )
         return
     if not logs:
-        note("no log is here yet: the first record begins one")
+        note("no log is here yet: gitprov init makes this clone's own")
+    shown_keys: set[str] = set()
     for one in logs:
         where = "this clone's own" if one.own else f"from {one.remote or 'this repository'}"
         say(f"{one.key_id}  {plural(one.size, 'record')}, {where}")
-        say(f"  {one.vkey or 'its public key is not here'}")
+        if one.vkey not in shown_keys:
+            say(f"  {one.vkey or 'its public key is not here'}")
+        shown_keys.add(one.vkey or "")
 
 
 def _show_check(remote: str, checks: list[LogCheck], as_json: bool) -> None:

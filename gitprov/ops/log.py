@@ -81,10 +81,14 @@ def log_commits(ws: Workspace, revs: Sequence[str], *, limit: int | None) -> lis
 
 
 def list_logs(ws: Workspace) -> list[KnownLog]:
-    """Returns every log that is here, this clone's own first."""
+    """Returns every log that is here, this clone's own first, even when it has no record yet."""
     own = read_log_key(ws.repo)
     logs: list[KnownLog] = []
-    for ref in known_logs(ws.repo):
+    refs = known_logs(ws.repo)
+    if own is not None and all(ref.ref != own.ref for ref in refs):
+        empty = LogReader.open(ws.repo, own.ref)
+        logs.append(KnownLog(own.key_id, own.vkey, empty.size, empty.root(), None, own=True))
+    for ref in refs:
         log = LogReader.open(ws.repo, ref.ref)
         logs.append(
             KnownLog(
