@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from gitprov.platform.files import fault, fsync_dir
+from gitprov.platform.files import expect_sequential, fault, fsync_dir
 from gitprov.store.base import missing
 from gitprov.store.layout import Layout, object_digest, object_prefix
 
@@ -68,11 +68,13 @@ class Objects:
         """
         path = self._layout.object(digest)
         try:
-            return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
             raise missing(digest) from None
         except OSError as exc:
             raise fault(exc, "read", path) from exc
+        expect_sequential(fd)
+        return fd
 
     def digests(self) -> Iterator[bytes]:
         """Yields what the names of the files say, sorted."""

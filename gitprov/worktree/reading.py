@@ -12,6 +12,7 @@ from blake3 import blake3
 from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, GitprovError
 from gitprov.model.entry import Entry
+from gitprov.platform.files import expect_sequential
 from gitprov.worktree.folders import fault, join
 from gitprov.worktree.statcache import STAT
 
@@ -150,9 +151,11 @@ class Reader:
             EnvironmentFault: it cannot be opened.
         """
         try:
-            return os.open(name, _FLAGS, dir_fd=folder_fd)
+            fd = os.open(name, _FLAGS, dir_fd=folder_fd)
         except OSError as exc:
             raise _gone_or(exc, join(folder, name)) from exc
+        expect_sequential(fd)
+        return fd
 
     def large(self, name: bytes, fd: int, folder_fd: int, folder: bytes) -> Read:
         """Gives a file to the sink, once more if it changed meanwhile, and closes the descriptor.
