@@ -1,40 +1,35 @@
-"""Opens configuration, git, caches and store together; it has no behaviour of its own."""
+"""Opens configuration, git, caches and store together; it has no behaviour of its own.
 
+Each is imported when it is first opened: a commit waits for its hooks, which pay for what they use.
+"""
+
+import contextlib
 import json
 import os
-import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from blake3 import blake3
 
-from gitprov.config import (
-    LOCAL_NAME,
-    MAX_CONFIG_BYTES,
-    TRACKED_NAME,
-    Config,
-    load_yaml,
-)
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError, UsageError
 from gitprov.git.objects import ObjectReader
 from gitprov.git.repo import Repository
-from gitprov.git.tree_digest import SCHEMA as GIT_SCHEMA
-from gitprov.git.tree_digest import TreeDigests
-from gitprov.platform.files import read_bounded
-from gitprov.platform.sqlite import open_database
-from gitprov.worktree.statcache import SCHEMA as STAT_SCHEMA
-from gitprov.worktree.statcache import StatCache
+from gitprov.platform.files import atomic_write, read_bounded
 
 if TYPE_CHECKING:
-    from gitprov.store.local import LocalStore
+    import sqlite3
 
+    from gitprov.config import Config
+    from gitprov.core.canonical import Json
+    from gitprov.git.tree_digest import TreeDigests
+    from gitprov.store.local import LocalStore
+    from gitprov.worktree.statcache import StatCache
+
+_MAX_KEPT_BYTES = 4 << 20
 _CACHE_VERSION = 2
-_CACHE_SCHEMA = f"""
-{GIT_SCHEMA};
-{STAT_SCHEMA};
-CREATE TABLE configs (digest BLOB PRIMARY KEY, document TEXT NOT NULL) WITHOUT ROWID;
+_CACHE_SCHEMA = """
 CREATE TABLE checkouts (
     worktree TEXT NOT NULL, path BLOB NOT NULL, kind TEXT NOT NULL, digest BLOB NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (worktree, path)) WITHOUT ROWID;
@@ -101,31 +96,42 @@ class Workspace:
         return self.repo.worktree
 
     @cached_property
-    def cache(self) -> sqlite3.Connection:
-        """What can be computed again: digests by git's ids, stats of files, configurations."""
+    def cache(self) -> "sqlite3.Connection":
+        """What can be computed again: digests by git's ids, stats of files."""
+        from gitprov.git.tree_digest import SCHEMA as GIT_SCHEMA
+        from gitprov.platform.sqlite import open_database
+        from gitprov.worktree.statcache import SCHEMA as STAT_SCHEMA
+
         path = os.path.join(self.repo.data_dir, "cache.db")
-        return open_database(path, schema=_CACHE_SCHEMA, version=_CACHE_VERSION, durable=False)
+        schema = ";".join((GIT_SCHEMA, STAT_SCHEMA, _CACHE_SCHEMA))
+        return open_database(path, schema=schema, version=_CACHE_VERSION, durable=False)
 
     @cached_property
-    def digests(self) -> TreeDigests:
+    def digests(self) -> "TreeDigests":
         """The roots of git's trees."""
+        from gitprov.git.tree_digest import TreeDigests
+
         return TreeDigests(self.objects, self.cache)
 
     @cached_property
-    def stats(self) -> StatCache:
+    def stats(self) -> "StatCache":
         """What this worktree's artifacts looked like when they were last read."""
+        from gitprov.worktree.statcache import StatCache
+
         return StatCache(self.cache, os.path.relpath(self.repo.git_dir, self.repo.common_dir))
 
     @cached_property
-    def config(self) -> Config:
+    def config(self) -> "Config":
         """The configuration of the worktree's tracked file and of this clone."""
+        from gitprov.config import LOCAL_NAME, TRACKED_NAME, Config
+
         tracked = b""
         if self.repo.worktree is not None:
             tracked = _read_config(os.path.join(self.repo.worktree, TRACKED_NAME))
         local = _read_config(os.path.join(self.repo.data_dir, LOCAL_NAME))
         if not tracked and not local:
             return Config()
-        return self._parsed(tracked, local)
+        return Config.of(*self._parsed(tracked, local))
 
     def forget_config(self) -> None:
         """Reads the configuration, and opens the store, anew at the next question."""
@@ -134,21 +140,26 @@ class Workspace:
         if store is not None:
             store.close()
 
-    def _parsed(self, tracked: bytes, local: bytes) -> Config:
-        # Importing PyYAML and parsing takes a third of a hook's time; the text is the key.
-        key = blake3(len(tracked).to_bytes(8, "big") + tracked + local).digest()
-        row = self.cache.execute("SELECT document FROM configs WHERE digest = ?", (key,)).fetchone()
-        if row is not None:
-            return Config.of(*json.loads(row[0]))
-        first = load_yaml(_text(tracked, TRACKED_NAME), what=TRACKED_NAME)
-        second = load_yaml(_text(local, LOCAL_NAME), what=LOCAL_NAME)
-        config = Config.of(first, second)
+    def _parsed(self, tracked: bytes, local: bytes) -> "list[dict[str, Json]]":
+        """The two files' mappings. PyYAML takes a third of a hook's time, so they are kept."""
+        from gitprov.config import LOCAL_NAME, TRACKED_NAME, load_yaml
+
+        path = os.path.join(self.repo.git_dir, "gitprov-config.json")
+        key = blake3(len(tracked).to_bytes(8, "big") + tracked + local).hexdigest()
+        kept = _kept_config(path)
+        if kept.get("key") == key:
+            return cast("list[dict[str, Json]]", kept["files"])
+        files = [
+            load_yaml(_text(tracked, TRACKED_NAME), what=TRACKED_NAME),
+            load_yaml(_text(local, LOCAL_NAME), what=LOCAL_NAME),
+        ]
         try:
-            document = json.dumps([first, second])
+            text = json.dumps({"key": key, "files": files})
         except TypeError:  # a date, which only the policy section lets through
-            return config
-        self.cache.execute("INSERT OR REPLACE INTO configs VALUES (?, ?)", (key, document))
-        return config
+            return files
+        with contextlib.suppress(EnvironmentFault):  # a repository that only lets itself be read
+            atomic_write(path, text.encode(), durable=False)
+        return files
 
     @property
     def store_path(self) -> str:
@@ -163,7 +174,17 @@ class Workspace:
         return LocalStore(self.store_path, waiting=self.waiting)
 
 
+def _kept_config(path: str) -> "dict[str, Any]":
+    try:
+        kept = json.loads(read_bounded(path, _MAX_KEPT_BYTES))
+    except (MalformedError, UnavailableError, ValueError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
 def _read_config(path: str) -> bytes:
+    from gitprov.config import MAX_CONFIG_BYTES
+
     try:
         return read_bounded(path, MAX_CONFIG_BYTES)
     except UnavailableError:
