@@ -3,14 +3,17 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitprov.core.paths import RepoPath, show
-from gitprov.errors import GitprovError, MalformedError
+from gitprov.errors import GitprovError, MalformedError, UnavailableError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
 from gitprov.ops.pointers import artifact_path, on_disk, parse_pointer
 from gitprov.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gitprov.worktree.tree import Tree
 
 _SCANNED_BYTES = 1 << 20
 """Private keys are looked for in staged files up to this size."""
@@ -22,10 +25,13 @@ _PRIVATE_KEY = re.compile(
     rb"|AGE-SECRET-KEY-1[0-9A-Z]{58}"
 )
 _REGULAR = {b"100644", b"100755"}
+_LINK = b"120000"
+
+# What git leaves in its folder while it moves pointers by itself.
+_UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One reason to refuse a commit, and what to do about it."""
 
     message: str
@@ -89,9 +95,14 @@ def _check_pointers(
     for item in split_nul(output):
         header, _, path = item.partition(b"\t")
         mode, oid, stage = header.split(b" ")
-        if mode not in _REGULAR or stage != b"0" or not is_pointer_name(path):
+        if stage != b"0" or not is_pointer_name(path):
             continue
-        if only is not None and path not in only:
+        if mode == _LINK:
+            yield Problem(
+                f"the pointer {show(path)} is a symlink, which binds nothing",
+                f"git rm --cached {show(path)}, then put a regular file in its place",
+            )
+        if mode not in _REGULAR or (only is not None and path not in only):
             continue
         try:
             data = ws.objects.need(oid.decode(), "blob", limit=MAX_POINTER_BYTES)
@@ -104,13 +115,41 @@ def _check_pointers(
 def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Problem]:
     if not os.path.lexists(on_disk(ws.worktree, artifact)):
         return  # not checked out here: nothing contradicts the pointer
-    from gitprov.worktree.scan import Scanner  # only commits with artifacts pay for it
+    # Only commits with artifacts pay for these.
+    from gitprov.ops.store_link import store_link
+    from gitprov.worktree.scan import Scanner
 
-    tree = Scanner(ws.worktree, ws.stats).scan(artifact, lenient=True)
-    if tree.root != pointer.root.raw or tree.type != pointer.type or tree.odd:
-        yield Problem(
-            f"{artifact} is not what its staged pointer says",
-            f"gitprov add {artifact} stages what is on disk, "
-            f"gitprov checkout --force {artifact} restores what is staged, "
-            "gitprov status shows the difference",
-        )
+    tree = Scanner(ws.worktree, ws.stats, store_link=store_link(ws)).scan(artifact, lenient=True)
+    if _holds(ws, artifact, pointer, tree):
+        return
+    yield Problem(
+        f"{artifact} is not what its staged pointer says",
+        f"`gitprov add {artifact}` stages what is on disk, "
+        f"`gitprov checkout {artifact}` restores what is staged, "
+        "`gitprov status` shows the difference",
+    )
+
+
+def _holds(ws: Workspace, artifact: RepoPath, pointer: Pointer, tree: "Tree") -> bool:
+    from gitprov.ops.differences import odd_names
+
+    if odd_names(tree):
+        return False
+    if tree.root == pointer.root.raw and tree.type == pointer.type:
+        return True
+    from gitprov.ops.checkouts import checked_out
+    from gitprov.ops.differences import differences
+    from gitprov.ops.manifests import top_entry
+
+    # A merge has moved the pointer and only that; once it is committed, the hooks restore the rest.
+    here = checked_out(ws, artifact).whole
+    if here is not None and here.digest == tree.root and _is_under_way(ws):
+        return True
+    try:
+        return not differences(ws, artifact, top_entry(pointer), tree)  # of a part, only that
+    except UnavailableError:
+        return False  # without the manifest it is known that it differs, and not where
+
+
+def _is_under_way(ws: Workspace) -> bool:
+    return any(os.path.lexists(os.path.join(ws.repo.git_dir, name)) for name in _UNDER_WAY)

@@ -1,0 +1,103 @@
+"""What `gitprov hook pre-push` does: records what has no record, signs the log, pushes both."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from gitprov.errors import GitprovError, VerificationError
+from gitprov.git.sync import push, remotes
+from gitprov.ops.anchor import anchor_log
+from gitprov.ops.hooks import MAX_UNRECORDED, parse_pushed, unrecorded
+from gitprov.ops.record import record_commits
+from gitprov.workspace import Workspace
+
+Say = Callable[[str], None]
+Tell = Callable[[str, GitprovError], None]
+
+_MAX_ANCESTORS = 8
+
+
+def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, tell: Tell) -> int:
+    """Sends the evidence ahead of the commits, in bounded time.
+
+    Returns:
+        0, or 1 when the evidence did not get out and the policy requires it.
+
+    Raises:
+        VerificationError: the remote's copy of our log is not a beginning of ours.
+    """
+    remote = argv[0] if argv else "origin"
+    deadline = time.monotonic() + ws.config.hooks.push_seconds
+    if _is_dry_run():
+        say("a dry run: no record, no signature and no push of notes")
+        return 0
+    try:
+        _record(ws, remote, stdin, say)
+        anchored = anchor_log(ws)
+        if anchored.commits:
+            say(f"signed log head {anchored.size}, anchoring {len(anchored.commits)} commits")
+        if remote not in remotes(ws.repo):
+            say(f"notes and log are pushed to named remotes only, not to {remote}")
+            return 0
+        left = max(deadline - time.monotonic(), 1.0)
+        if push(ws.repo, remote, timeout=left, waiting=ws.waiting).refs:
+            say(f"pushed notes and log to {remote}")
+    except VerificationError:
+        raise  # somebody rewrote the log, here or there: that must not go by as a warning
+    except GitprovError as exc:
+        tell("warning", exc)
+        return _required(ws, say)
+    return 0
+
+
+def _record(ws: Workspace, remote: str, stdin: bytes, say: Say) -> None:
+    commits = unrecorded(ws, remote, parse_pushed(stdin))
+    if len(commits) > MAX_UNRECORDED:
+        say(f"more than {MAX_UNRECORDED:,} commits without a record: `gitprov record --all`")
+    elif commits:
+        record_commits(ws, commits)
+
+
+def _required(ws: Workspace, say: Say) -> int:
+    from gitprov.verify.policy import Policy
+
+    policy = Policy.parse(dict(ws.config.policy))
+    if policy.required is None:
+        return 0
+    say(f"the policy requires {policy.required}: nothing was pushed")
+    return 1
+
+
+def _is_dry_run() -> bool:
+    """Whether this is `git push --dry-run`: git runs the hook all the same and does not tell it.
+
+    Where the system does not say how our parents were started, no push is taken for a dry run.
+    """
+    for words in _ancestors():
+        if os.path.basename(words[0]) == b"git" and b"push" in words:
+            options = words[words.index(b"push") + 1 :]
+            options = options[: options.index(b"--")] if b"--" in options else options
+            return any(word == b"--dry-run" or _has_flag(word) for word in options)
+    return False
+
+
+def _has_flag(word: bytes) -> bool:
+    # `-o` takes the rest of its word as a value.
+    letters = word[1:].partition(b"o")[0]
+    return word[:1] == b"-" and word[:2] != b"--" and b"n" in letters
+
+
+def _ancestors() -> Iterator[list[bytes]]:
+    """The command lines of this process's parents, the nearest first (Linux)."""
+    pid = os.getppid()
+    for _ in range(_MAX_ANCESTORS):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                words = file.read().split(b"\0")
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b") ")[2].split()[1])
+        except (OSError, ValueError, IndexError):
+            return
+        yield words
+        if pid <= 1:
+            return
