@@ -30,7 +30,8 @@ def expect_sequential(fd: int) -> None:
     """
     advise = getattr(os, "posix_fadvise", None)  # not on macOS
     if advise is not None:
-        advise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        with contextlib.suppress(OSError):  # a pipe takes no advice
+            advise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
 
 def write_all(fd: int, data: bytes | memoryview) -> None:
