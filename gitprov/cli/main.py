@@ -1,6 +1,7 @@
 """The command group, and the one boundary that turns errors into text and exit codes."""
 
 import importlib
+import io
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "record": ("records", "Record commits: bind code, data and models under one root."),
     "anchor": ("records", "Sign the log and anchor it."),
     "log": ("records", "Show commits with their records, artifacts and anchors."),
-    "verify": ("proofs", "Check that records, artifacts, log and anchors hold."),
+    "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
     "check": ("proofs", "Check a proof without the repository."),
     "gc": ("maintenance", "Remove blobs that nothing refers to."),
@@ -107,11 +108,15 @@ def cli(folder: str | None, debug: bool) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; the only place where errors become text."""
+    _escape_what_cannot_be_shown()
     try:
         result = cli.main(args=list(arguments), prog_name="gitprov", standalone_mode=False)
-    except click.ClickException as exc:
+        sys.stdout.flush()  # a full disk is found out here, not after the exit code is settled
+    except click.exceptions.NoArgsIsHelpError as exc:
         exc.show()
         return 2
+    except click.ClickException as exc:
+        return _report(_usage_error(exc), arguments)
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("gitprov: interrupted\n")
         return 130
@@ -136,6 +141,22 @@ def run(arguments: Sequence[str]) -> int:
             cause=exc,
         )
     return result if isinstance(result, int) else 0
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """A path or a subject that the terminal's encoding lacks is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _usage_error(error: click.ClickException) -> UsageError:
+    """Says what click says in our own form."""
+    message = error.format_message().rstrip(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = context.command_path if context else "gitprov"
+    hint = f"{command} --help shows how it is used"
+    return UsageError(message[:1].lower() + message[1:], hint=hint)
 
 
 def _report(

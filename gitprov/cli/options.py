@@ -1,14 +1,30 @@
 """What several commands share: options, printing, sizes, colour."""
 
 import json
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import click
 
 from gitprov.core.canonical import Json
 from gitprov.core.paths import show
+from gitprov.render.words import human_size, plural
+
+__all__ = [
+    "emit_json",
+    "examples",
+    "human_size",
+    "json_option",
+    "note",
+    "plural",
+    "quiet_option",
+    "say",
+    "shown",
+    "table",
+    "waiting",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,12 +40,13 @@ def examples(*lines: str) -> str:
 def emit_json(verb: str, payload: dict[str, Json]) -> None:
     """Prints the one JSON object of a verb on stdout."""
     document: dict[str, Json] = {"schema": f"gitprov/{verb}/v1", **payload}
-    sys.stdout.write(json.dumps(document, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
 
 
 def say(text: str = "") -> None:
-    """Prints a line of the result on stdout; colours are kept on a terminal only."""
-    click.echo(text)
+    """Prints a line of the result on stdout; colours are kept on a terminal that wants them."""
+    # https://no-color.org: any value but the empty one counts.
+    click.echo(text, color=False if os.environ.get("NO_COLOR") else None)
 
 
 def note(text: str) -> None:
@@ -42,39 +59,22 @@ def waiting(message: str) -> None:
     note(f"gitprov: {message}")
 
 
-def human_size(size: int) -> str:
-    """Returns bytes in the unit that keeps the number short."""
-    value, unit = float(size), "B"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024:
-            break
-        value, unit = value / 1024, larger
-    if unit == "B":
-        return f"{size} B"
-    return f"{value:.1f} {unit}" if abs(value) < 100 else f"{value:.0f} {unit}"
-
-
-def plural(count: int, noun: str) -> str:
-    """Returns "1 file" or "2,000 files"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def shown(path: str | bytes) -> str:
     """Returns a path in a printable form."""
     raw = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
     return show(raw)
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns lines whose columns stand under each other."""
+def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
+    """Returns lines whose columns stand under each other; numbers are best set to the right."""
     if not rows:
         return []
     widths = [max(len(click.unstyle(row[i])) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [
-            cell + " " * (width - len(click.unstyle(cell)))
-            for cell, width in zip(row, widths, strict=True)
-        ]
+        cells = []
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
+            gap = " " * (width - len(click.unstyle(cell)))
+            cells.append(gap + cell if column in right else cell + gap)
         lines.append("  ".join(cells).rstrip())
     return lines

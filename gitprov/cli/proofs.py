@@ -1,88 +1,16 @@
-"""The commands that judge: verify, prove, check."""
+"""The commands about one file's proof: prove, check."""
 
 import sys
 
 import click
 
 from gitprov.cli.context import workspace
-from gitprov.cli.options import examples, json_option, note, quiet_option, say
-from gitprov.cli.progress import progress
+from gitprov.cli.options import examples, json_option, note, quiet_option, say, shown
+from gitprov.cli.reports import EXIT_CODES, format_option, show_report, strict_option
 from gitprov.errors import UsageError
-from gitprov.model.report import Report, Verdict
 from gitprov.ops.prove import check as check_proof
 from gitprov.ops.prove import prove as make_proof
-from gitprov.ops.verify import verify as verify_commits
 from gitprov.platform.files import atomic_write
-from gitprov.render.to_json import to_json
-from gitprov.render.to_markdown import to_markdown
-from gitprov.render.to_text import to_text
-from gitprov.verify.engine import verdict_of
-
-_EXIT = {Verdict.PASS: 0, Verdict.FAIL: 1, Verdict.UNKNOWN: 3}
-
-format_option = click.option(
-    "--format", "form", type=click.Choice(["text", "markdown"]), default="text", show_default=True
-)
-strict_option = click.option("--strict", is_flag=True, help="What cannot be told is a failure.")
-
-
-@click.command(
-    short_help="Check that records, artifacts, log and anchors hold.",
-    epilog=examples(
-        "gitprov verify                             # the current commit",
-        "gitprov verify origin/main..HEAD --policy-from origin/main   # in code review",
-        "gitprov verify --all --deep                # everything, trusting no cache",
-        "gitprov verify --format markdown > comment.md",
-    )
-    + "\n\nExit codes: 0 holds, 1 does not hold, 3 cannot be told here.",
-)
-@click.argument("revs", nargs=-1, metavar="[REV | A..B]…")
-@click.option("--all", "everything", is_flag=True, help="Every commit of every branch and tag.")
-@click.option("--deep", is_flag=True, help="Trust no cache; hash what the store holds again.")
-@click.option("--require-data", is_flag=True, help="Data that is nowhere here is no SKIP.")
-@click.option("--policy-from", metavar="REV", help="Take the policy of a trusted revision.")
-@strict_option
-@format_option
-@json_option
-@quiet_option
-def verify(
-    revs: tuple[str, ...],
-    everything: bool,
-    deep: bool,
-    require_data: bool,
-    policy_from: str | None,
-    strict: bool,
-    form: str,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Verify commits: record, artifacts, log, anchors, policy. REV is HEAD when it is not given."""
-    with workspace() as ws, progress("verifying", quiet=quiet or as_json) as meter:
-        report = verify_commits(
-            ws,
-            revs,
-            everything=everything,
-            deep=deep,
-            require_data=require_data,
-            policy_from=policy_from,
-            progress=meter,
-        )
-    _show(report, strict=strict, form=form, as_json=as_json, quiet=quiet, verb="verify")
-
-
-def _show(
-    report: Report, *, strict: bool, form: str, as_json: bool, quiet: bool, verb: str
-) -> None:
-    verdict = verdict_of(report, strict=strict)
-    if as_json:
-        say(to_json(report, verb=verb, verdict=verdict).rstrip("\n"))
-    elif form == "markdown":
-        say(to_markdown(report, verdict=verdict).rstrip("\n"))
-    elif not quiet or verdict is not Verdict.PASS:
-        utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-        text = to_text(report, verdict=verdict, colour=True, ascii_only=not utf8)
-        say(text.rstrip("\n"))
-    raise click.exceptions.Exit(_EXIT[verdict])
 
 
 @click.command(
@@ -111,8 +39,7 @@ def prove(path: str, rev: str, output: str | None, quiet: bool) -> None:
         return
     atomic_write(output, data)
     if not quiet:
-        commit = bundle.code.commit[:12]
-        say(f"{output}: {bundle.path} in {commit}, {len(data):,} bytes; gitprov check {output}")
+        say(f"wrote {shown(output)}: {bundle.path} is bound by {bundle.code.commit[:12]}")
 
 
 @click.command(
@@ -121,7 +48,7 @@ def prove(path: str, rev: str, output: str | None, quiet: bool) -> None:
         "gitprov check 0.proof 0.png",
         "gitprov check 0.proof 0.png --key 'gitprov/digits/1f…+5c0d…+AY…'",
     )
-    + "\n\nExit codes: 0 holds, 1 does not hold, 3 cannot be told here.",
+    + EXIT_CODES,
 )
 @click.argument("proof", type=click.Path(dir_okay=False), metavar="FILE")
 @click.argument("datafile", required=False, type=click.Path(dir_okay=False))
@@ -145,4 +72,4 @@ def check(
     _, report = check_proof(proof, datafile, keys)
     if not keys and not as_json and not quiet:
         note("gitprov: no --key was given, so anybody may have made the log that signed this")
-    _show(report, strict=strict, form=form, as_json=as_json, quiet=quiet, verb="check")
+    show_report(report, strict=strict, form=form, as_json=as_json, quiet=quiet, verb="check")

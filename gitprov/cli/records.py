@@ -81,7 +81,8 @@ def record(rev: str | None, everything: bool, as_json: bool, quiet: bool) -> Non
             say(f"{word} {last.commit[:12]} with {bound}: {last.root}")
         else:
             old = len(recorded) - new
-            say(f"recorded {plural(new, 'commit')}" + (f", {old:,} were so already" * bool(old)))
+            known = f"; {plural(old, 'commit')} had a record already" if old else ""
+            say(f"recorded {plural(new, 'commit')}{known}")
 
 
 @click.command(
@@ -107,9 +108,11 @@ def anchor(as_json: bool, quiet: bool) -> None:
     elif not quiet:
         if done.commits:
             covered = plural(len(done.commits), "commit")
-            say(f"signed head {done.size} of {done.origin}: {covered} anchored")
+            say(f"anchored {covered} under the signed head of size {done.size:,} of {done.origin}")
         else:
-            say(f"nothing new: head {done.size} of {done.origin} covers every record")
+            say(
+                f"nothing to do: the head of size {done.size:,} of {done.origin} covers all records"
+            )
 
 
 @click.command(
@@ -154,10 +157,10 @@ def _show_commits(commits: list[LoggedCommit], as_json: bool) -> None:
             say("  not recorded")
         else:
             say(f"  root    {item.root}")
-        for line in table([_artifact_row(leaf) for leaf in item.artifacts]):
+        for line in table([_artifact_row(leaf) for leaf in item.artifacts], right=(2, 3)):
             say(f"  {line}")
         for entry in item.anchors:
-            where = f"entry {entry.index} under head {entry.size}"
+            where = f"entry {entry.index:,} under the head of size {entry.size:,}"
             say(f"  anchor  {entry.network}: {entry.status}, {where}")
         if item.unreadable:
             say(f"  note    {plural(item.unreadable, 'line')} that this gitprov cannot read")

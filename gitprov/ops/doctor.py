@@ -16,6 +16,7 @@ from gitprov.git.keys import load_signer
 from gitprov.git.log import LogReader, known_logs, read_log_key
 from gitprov.git.notes import notes_refs
 from gitprov.git.sync import refspecs, remotes
+from gitprov.render.words import human_size, plural
 from gitprov.verify.policy import Policy
 from gitprov.workspace import Workspace
 
@@ -64,7 +65,9 @@ def _configuration(ws: Workspace) -> Iterator[Check]:
     detail = f"store.link {config.store.link}, hooks.check {config.hooks.check}, policy {required}"
     yield Check("configuration", "ok", detail)
     if policy.tlog_keys:
-        yield Check("pinned keys", "ok", f"{len(policy.tlog_keys)} log keys count")
+        yield Check(
+            "pinned keys", "ok", f"{plural(len(policy.tlog_keys), 'log key')} in the policy"
+        )
     else:
         yield Check(
             "pinned keys",
@@ -95,7 +98,7 @@ def _log(ws: Workspace) -> Iterator[Check]:
         return
     log = LogReader.open(ws.repo, key.ref)
     signed = log.signed_size()
-    detail = f"{key.key_id}: {log.size} records, signed up to {signed}"
+    detail = f"{key.key_id}: {plural(log.size, 'record')}, {signed:,} of them under a signed head"
     late = log.size > signed
     yield Check("log", "ok", detail, "gitprov anchor signs the rest" if late else None)
     others = [ref for ref in known_logs(ws.repo) if ref.key_id != key.key_id]
@@ -115,15 +118,15 @@ def _store(ws: Workspace) -> Iterator[Check]:
     stats = ws.store.stats()
     blobs = stats.packed_blobs + stats.objects
     size = stats.packed_bytes + stats.object_bytes
-    free = os.statvfs(ws.repo.common_dir)
-    detail = f"{ws.store_path}: {blobs:,} blobs, {size:,} bytes"
-    detail += f"; {free.f_bavail * free.f_frsize:,} bytes free"
+    free = os.statvfs(ws.store_path)
+    detail = f"{ws.store_path}: {plural(blobs, 'blob')}, {human_size(size)}"
+    detail += f"; {human_size(free.f_bavail * free.f_frsize)} free"
     yield Check("store", "ok", detail)
     if stats.quarantined:
         yield Check(
             "quarantine",
             "warn",
-            f"{stats.quarantined} damaged blobs were set aside",
+            f"{plural(stats.quarantined, 'damaged blob')} set aside",
             "gitprov add the same files again repairs them; gitprov fsck names what is missing",
         )
 

@@ -128,8 +128,10 @@ def _manifests(ws: Workspace, path: RepoPath, record: Record) -> list[Manifest]:
         if entry is None or entry.kind != "d":
             raise UsageError(f"there is no {path} in the artifact {leaf.path} at that commit")
         manifests.append(load(entry.digest))
-    if not names or manifests[-1].get(names[-1]) is None:
-        what = "a folder, and a proof is about one file" if not names else "not in that commit"
+    last = manifests[-1].get(names[-1]) if names else None
+    if last is None or last.kind == "d":
+        absent = bool(names) and last is None
+        what = "not in that commit" if absent else "a folder, and a proof is about one file"
         raise UsageError(f"{path} is {what}", hint=f"gitprov ls {leaf.path} lists its files")
     return manifests
 

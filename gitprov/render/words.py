@@ -25,6 +25,23 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     return safe.encode("ascii", "backslashreplace").decode("ascii") if ascii_only else safe
 
 
+def human_size(size: int) -> str:
+    """Returns bytes in the unit that keeps the number short."""
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024:
+            break
+        value, unit = value / 1024, larger
+    if unit == "B":
+        return f"{size} B"
+    return f"{value:.1f} {unit}" if abs(value) < 100 else f"{value:.0f} {unit}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Returns "1 file" or "2,000 files"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def in_words(report: Report, verdict: Verdict) -> str:
     """Returns the verdict as a sentence; `verdict` may be stricter than the report's own."""
     if not report.commits and report.left_out:
@@ -40,8 +57,7 @@ def left_out(report: Report) -> str:
     """Returns the sentence about commits that were passed over; "" when there are none."""
     if not report.left_out:
         return ""
-    number = "1 commit" if report.left_out == 1 else f"{report.left_out:,} commits"
-    return f"left out: {number} from before gitprov was here"
+    return f"left out: {plural(report.left_out, 'commit')} from before gitprov was here"
 
 
 def tally(verdicts: Iterable[Verdict]) -> str:

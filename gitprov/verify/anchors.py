@@ -87,10 +87,8 @@ def _tlog(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Outcome
     forked = _forked(line, evidence, signer)
     if forked:
         return Verdict.FAIL, forked
-    pin = "a key that the policy trusts" if keys.pinned else "a key that no policy pins"
-    detail = (
-        f"entry {line.index} under the head of size {line.size}, signed by {signer.name}, {pin}"
-    )
+    pin = "which the policy trusts" if keys.pinned else "which no policy pins"
+    detail = f"entry {line.index} under the head of size {line.size}, signed with its key, {pin}"
     return Verdict.PASS, detail
 
 

@@ -64,7 +64,8 @@ def _faults(log: LogEvidence, keys: Keys) -> Iterator[Finding]:
     if log.problem:
         yield Finding(NAME, Verdict.FAIL, subject, f"the log cannot be read: {log.problem}")
         return
-    if log.vkey and keys.of_log(subject) is None:
+    key = keys.of_log(subject)
+    if log.vkey and (key is None or str(key) != log.vkey):
         yield Finding(NAME, Verdict.FAIL, subject, "the log's public key is not that of its name")
     if log.seen:
         yield from _earlier(log, log.seen, f"the head seen here before (size {log.seen.size})")
