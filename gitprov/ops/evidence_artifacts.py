@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator
 
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
+from gitprov.model.entry import Entry
 from gitprov.model.record import ArtifactLeaf
 from gitprov.ops.compare import leaf_entry
-from gitprov.ops.differences import differences, odd_names
+from gitprov.ops.differences import differences, is_same, odd_names
 from gitprov.ops.manifests import loader, reachable, walk
 from gitprov.ops.pointers import on_disk
 from gitprov.ops.store_link import store_link
@@ -15,6 +16,7 @@ from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress, Scanner
 from gitprov.worktree.statcache import Row, StatCache
+from gitprov.worktree.tree import Tree
 
 _CHUNK = 4 << 20
 
@@ -49,34 +51,42 @@ class ArtifactLooker:
         path = RepoPath(leaf.path.encode())
         in_worktree = commit == self._head and os.path.lexists(on_disk(self._ws.worktree, path))
         try:
-            changes: tuple[Change, ...] | None = None
-            if in_worktree:
-                changes = tuple(self._worktree(path, leaf))
-            stored = self._in_store(leaf) if self._deep or not in_worktree else None
+            changes, whole = self._worktree(path, leaf) if in_worktree else ((), False)
+            ask_store = self._deep or not (whole or changes)
+            stored = self._in_store(leaf) if ask_store else None
         except GitprovError as exc:
             return ArtifactEvidence(leaf.path, "unreadable", problem=str(exc))
         corrupt = tuple(change for change in stored or () if change.how == "corrupt")
         if changes or corrupt:
             state: ArtifactState = "modified" if changes else "corrupt"
-            return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *(changes or ())))
-        if in_worktree:
-            whole = self._deep and stored == ()
-            return ArtifactEvidence(leaf.path, "clean", rehashed=whole)
+            return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *changes))
+        if whole:
+            return ArtifactEvidence(leaf.path, "clean", rehashed=self._deep and stored == ())
         if stored is None:
             return ArtifactEvidence(leaf.path, "absent")
         if stored:
             return ArtifactEvidence(leaf.path, "missing", changes=stored)
         return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._deep)
 
-    def _worktree(self, path: RepoPath, leaf: ArtifactLeaf) -> Iterator[Change]:
+    def _worktree(self, path: RepoPath, leaf: ArtifactLeaf) -> tuple[tuple[Change, ...], bool]:
+        """What differs on disk, and whether the whole artifact is there as recorded.
+
+        Nothing differs and it is not whole: only parts of it were checked out.
+        """
         ws = self._ws
         link = store_link(ws)
         stats = _Forgetful(ws.stats) if self._deep else ws.stats
         scanner = Scanner(ws.worktree, stats, progress=self._progress, store_link=link)
         tree = scanner.scan(path, lenient=True)
         top = leaf_entry(leaf)
+        changes = tuple(self._changes(path, leaf, top, tree))
+        return changes, not changes and is_same(tree, top)
+
+    def _changes(
+        self, path: RepoPath, leaf: ArtifactLeaf, top: Entry, tree: Tree
+    ) -> Iterator[Change]:
         try:
-            for change in differences(ws, path, top, tree):
+            for change in differences(self._ws, path, top, tree):
                 where = f"{leaf.path}/{show(change.path)}" if change.path else leaf.path
                 how: How = "modified" if change.how == "type" else change.how
                 yield Change(how, where)
