@@ -13,7 +13,7 @@ import click
 _ASCII = str.maketrans({"✓": "+", "✗": "x", "…": "...", "→": "->", "×": "x", "─": "-"})
 _LIMIT_S = 120
 _WIDTH = 110
-_WORDS = re.compile(r"✓ PASS|✗ FAIL|\bdamaged\b|\bmissing\b|error:")
+_WORDS = re.compile(r"✓ PASS|✗ FAIL|^damaged\b|^missing\b|error:")
 _PLAIN = re.compile(r"[\w@%+=:,./~^-]+", re.ASCII)
 
 
