@@ -24,7 +24,7 @@ def fsync_dir(path: str) -> None:
 
 
 def expect_sequential(fd: int) -> None:
-    """Tells the kernel that a file is about to be read from start to end, so that it reads ahead."""
+    """Tells the kernel that a file is about to be read from start to end: it reads ahead then."""
     advise = getattr(os, "posix_fadvise", None)  # not on macOS
     if advise is not None:
         with contextlib.suppress(OSError):  # a pipe takes no advice
