@@ -3,7 +3,7 @@
 import errno
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from threading import local
 
@@ -19,12 +19,11 @@ from gitprov.worktree.statcache import StatCache
 from gitprov.worktree.tree import Tree
 from gitprov.worktree.walk import StoreLink
 
-_CHUNK_FILES = 256
-_CHUNK_BYTES = 4 << 20
+_BATCH_FILES = 256
 _BEHIND_NS = 20_000_000
 
 _Written = dict[bytes, dict[bytes, tuple[int, int, bytes]]]
-_Done = tuple[list[tuple[Write, tuple[int, int] | None]], int]
+_Done = tuple[Write, tuple[int, int] | None]
 
 
 class Materializer:
@@ -75,7 +74,9 @@ class Materializer:
         written: _Written = {}
         if plan.writes:
             placer = Placer(self._source, self._link, plan.artifact.raw, mtime)
-            _Writing(self._root, placer, self._source, self._progress, written).write(plan, mtime)
+            writing = _Writing(self._root, placer, self._source, self._progress, mtime)
+            writing.write(plan)
+            written = writing.written
         try:
             return self._scanner.scan(
                 plan.path, artifact=plan.artifact, lenient=True, known=written
@@ -126,57 +127,58 @@ def _make_folder(path: bytes, folders: Folders) -> None:
 
 
 class _Writing:
-    """One plan's writes, in two threads."""
+    """One plan's writes; `written` then says what is there, for the stat cache."""
 
     def __init__(
-        self, root: str, placer: Placer, source: Source, progress: Progress, written: _Written
+        self, root: str, placer: Placer, source: Source, progress: Progress, mtime: int
     ) -> None:
         self._root = root
         self._placer = placer
         self._source = source
         self._progress = progress
-        self._written = written
-        self._mtime = 0
+        self._mtime = mtime
+        self.written: _Written = {}
         self._local = local()
         self._opened: list[Folders] = []
 
-    def write(self, plan: Plan, mtime: int) -> None:
-        """Writes everything and notes in `written` what is there now."""
-        self._mtime = mtime
+    def write(self, plan: Plan) -> None:
+        """Writes everything."""
         try:
+            self._small([write for write in plan.writes if _is_small(write)])
             with Pool(self._take) as pool:
-                self._small(plan.writes, pool)
                 for write in plan.writes:
                     if not _is_small(write):
-                        pool.submit(partial(self._place_large, write))
+                        pool.submit(partial(self._large, write))
         finally:
             for folders in self._opened:
                 folders.__exit__(None, None, None)
 
-    def _small(self, writes: Sequence[Write], pool: Pool[_Done]) -> None:
+    def _small(self, writes: Sequence[Write]) -> None:
+        """Writes small files, in one thread.
+
+        A second one makes it slower: the two wait for each other in the kernel, which creates one
+        file of a folder at a time, and in the interpreter.
+        """
         wanted: dict[bytes, list[Write]] = {}
         for write in writes:
-            if _is_small(write):
-                wanted.setdefault(write.entry.digest, []).append(write)
-        for chunk in self._chunks(wanted):
-            pool.submit(partial(self._place_small, chunk))
+            wanted.setdefault(write.entry.digest, []).append(write)
+        put = self._placer.small
+        files = size = 0
+        for digest, data in self._source.many(list(wanted)):
+            for write in wanted.pop(digest, ()):
+                put(write, data, self._folder(write.folder))
+                if write.entry.kind != "l":
+                    self._note(write, self._mtime, len(data))
+                files += 1
+                size += len(data)
+            if files >= _BATCH_FILES:
+                self._progress.done(files, size)
+                files = size = 0
+        self._progress.done(files, size)
         if wanted:
             missing = next(iter(wanted.values()))[0]
             path = show(join(missing.folder, missing.entry.name))
             raise UnavailableError(f"the store does not have the bytes of {path}")
-
-    def _chunks(self, wanted: dict[bytes, list[Write]]) -> Iterator[list[tuple[Write, bytes]]]:
-        chunk: list[tuple[Write, bytes]] = []
-        held = 0
-        for digest, data in self._source.many(list(wanted)):
-            for write in wanted.pop(digest, ()):
-                chunk.append((write, data))
-                held += len(data)
-                if len(chunk) == _CHUNK_FILES or held >= _CHUNK_BYTES:
-                    yield chunk
-                    chunk, held = [], 0
-        if chunk:
-            yield chunk
 
     def _folder(self, path: bytes) -> int:
         """Opens a folder for this thread alone."""
@@ -189,28 +191,18 @@ class _Writing:
         except FileNotFoundError:
             raise EnvironmentFault(f"the folder {show(path)} vanished meanwhile") from None
 
-    def _place_small(self, chunk: Iterable[tuple[Write, bytes]]) -> _Done:
-        put = self._placer.small
-        done: list[tuple[Write, tuple[int, int] | None]] = []
-        size = 0
-        for write, data in chunk:
-            put(write, data, self._folder(write.folder))
-            size += len(data)
-            there = None if write.entry.kind == "l" else (self._mtime, len(data))
-            done.append((write, there))
-        return done, size
-
-    def _place_large(self, write: Write) -> _Done:
-        there = self._placer.large(write, self._folder(write.folder))
-        return [(write, there)], write.entry.size
+    def _large(self, write: Write) -> _Done:
+        return write, self._placer.large(write, self._folder(write.folder))
 
     def _take(self, result: _Done) -> None:
-        done, size = result
-        for write, there in done:
-            if there is not None:
-                folder = self._written.setdefault(write.folder, {})
-                folder[write.entry.name] = (*there, write.entry.digest)
-        self._progress.done(len(done), size)
+        write, there = result
+        if there is not None:
+            self._note(write, *there)
+        self._progress.done(1, write.entry.size)
+
+    def _note(self, write: Write, mtime: int, size: int) -> None:
+        folder = self.written.setdefault(write.folder, {})
+        folder[write.entry.name] = (mtime, size, write.entry.digest)
 
 
 def _is_small(write: Write) -> bool:
