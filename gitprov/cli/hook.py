@@ -187,9 +187,14 @@ def _restore_merged(ws: Workspace, call: Call) -> int:
 
 def _restore_checked_out(ws: Workspace, call: Call) -> int:
     changed_branch = len(call.argv) > 2 and call.argv[2] == "1"
-    # A rebase begins with a checkout, and may yet be given up; post-rewrite restores its end.
-    if not changed_branch or ws.repo.in_progress_rebase():
+    if not changed_branch:
         return 0
+    if ws.repo.in_progress_rebase():
+        from gitprov.ops.hooks import rebase_goes_on
+
+        # It begins with a checkout, and may yet be given up; post-rewrite restores its end.
+        if rebase_goes_on(ws):
+            return 0
     return _restore(ws, call.argv[0])
 
 

@@ -13,6 +13,8 @@ MAX_UNRECORDED = 1000
 """A push that brings more commits without a record than this leaves them to `gitprov record`."""
 
 _MAX_STATE_BYTES = 4096
+_MAX_TODO_BYTES = 1 << 20
+_NO_COMMIT = (b"noop", b"drop", b"d")
 
 
 def after_commit(ws: Workspace) -> None:
@@ -47,6 +49,17 @@ def after_rewrite(ws: Workspace, rewritten: Sequence[str], *, amended: bool) -> 
         commits = [*above, *(commit for commit in rewritten if commit not in set(above))]
     if commits:
         record_commits(ws, list(dict.fromkeys(commits)))
+
+
+def rebase_goes_on(ws: Workspace) -> bool:
+    """Whether the rebase under way will make commits, so that git will run post-rewrite."""
+    path = os.path.join(ws.repo.git_dir, "rebase-merge", "git-rebase-todo")
+    try:
+        todo = read_bounded(path, _MAX_TODO_BYTES)
+    except (MalformedError, UnavailableError):
+        return True
+    words = {line.split(maxsplit=1)[0] for line in todo.splitlines() if line.strip()}
+    return any(word not in _NO_COMMIT and not word.startswith(b"#") for word in words)
 
 
 def after_merge(ws: Workspace) -> None:

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gitprov.platform.locks import file_lock
+from tests.e2e import hook_repos
 from tests.e2e.story import Story, copy_of, tell
 
 
@@ -30,3 +32,24 @@ def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Story:
 def story(told: Story, tmp_path: Path) -> Story:
     """A copy that the test may damage."""
     return copy_of(told, tmp_path / "story")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Lets the processes that tests start keep their bytecode, and away from the sources."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pyc"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with hooks, code and the artifact `data`; no test may change it."""
+    return hook_repos.make(tmp_path_factory.mktemp("template") / "r")
+
+
+@pytest.fixture
+def repo(template: Path, tmp_path: Path) -> Path:
+    """A copy of the template, at a path that needs quoting."""
+    return hook_repos.copy(template, tmp_path / 'it\'s a "repo"')
