@@ -419,11 +419,9 @@ def test_a_folder_swapped_for_a_link_all_the_time_never_leads_outside(
     thread = threading.Thread(target=swap_for_ever, args=(desk.data / "1", outside, stop))
     thread.start()
     try:
-        outcomes = 0
         for _ in range(60):
             with contextlib.suppress(GitprovError):
                 checkout(desk, keeper, entry, force=True)
-                outcomes += 1
             with contextlib.suppress(GitprovError):
                 checkout(desk, keeper, None, expected=entry, force=True)
     finally:
