@@ -46,6 +46,14 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The order in which `gitprov --help` shows the commands."""
 
 
+_READER_GONE = 141
+"""What a shell reports of a program that SIGPIPE ended, so that it is nobody's verdict."""
+
+
+class ReaderGoneError(Exception):
+    """Whoever read stdout has gone: `gitprov log | head`."""
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -74,6 +82,13 @@ class LazyGroup(click.Group):
             guess = f"did you mean '{near[0]}'?" if near else "gitprov --help lists the commands"
             raise UsageError(f"there is no command '{args[0]}'", hint=guess)
         return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command; keeps click from ending with 1, our word for "does not hold"."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as exc:
+            raise ReaderGoneError from exc
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the commands in their groups without importing them."""
@@ -120,10 +135,10 @@ def run(arguments: Sequence[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         sys.stderr.write("gitprov: interrupted\n")
         return 130
-    except BrokenPipeError:
-        # The reader went away (`gitprov log | head`); a second error at exit would be noise.
+    except (ReaderGoneError, BrokenPipeError):
+        # A second error at exit would be noise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _READER_GONE
     except GitprovError as exc:
         return _report(exc, arguments)
     except MemoryError:

@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
 from tests.e2e.story import Story, gitprov, ok
 from tests.support.repos import commit, git, many_commits, write
@@ -192,8 +193,6 @@ def test_a_poisoned_stat_cache_is_found_out_by_deep(story: Story) -> None:
 
 
 def _with_ctime(row: bytes, old: int, new: int) -> bytes:
-    from blake3 import blake3
-
     body = row[16:].replace(old.to_bytes(8, "little"), new.to_bytes(8, "little"))
     return bytes(blake3(body).digest(16)) + body
 

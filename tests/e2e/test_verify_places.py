@@ -1,7 +1,9 @@
 """`gitprov verify` where repositories are unlike the one that made the records."""
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,9 +162,6 @@ def test_a_terminal_gets_colour_unless_no_color_is_set(told: Story) -> None:
         pytest.skip("needs script(1) for a terminal")
 
     def seen(**env: str) -> bytes:
-        import os
-        import sys
-
         command = f"{sys.executable} -m gitprov verify"
         done = subprocess.run(
             [script, "-qec", command, "/dev/null"],
