@@ -22,7 +22,7 @@ from gitprov.workspace import Workspace
 
 State = Literal["ok", "warn", "fail"]
 
-_LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "pathspec", "PyYAML", "rfc8785", "rich")
+_LIBRARIES = ("blake3", "click", "cryptography", "msgspec", "PyYAML", "rfc8785", "rich")
 _REMOTE_SECONDS = 15.0
 
 
