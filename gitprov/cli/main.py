@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "remove": ("artifacts", "Stop tracking an artifact."),
     "record": ("records", "Record commits: bind code, data and models under one root."),
     "anchor": ("records", "Sign the log and anchor it."),
-    "log": ("records", "Show commits with their records, artifacts and anchors."),
+    "log": ("history", "Show commits with their records, artifacts and anchors."),
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
     "check": ("proofs", "Check a proof without the repository."),

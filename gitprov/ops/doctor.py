@@ -81,11 +81,16 @@ def _hooks(ws: Workspace) -> Iterator[Check]:
     if ws.repo.worktree is None:
         yield Check("hooks", "ok", "the repository is bare and needs none")
         return
-    for hook in status(ws.repo, sys.executable):
-        good = hook.state in {HookState.INSTALLED, HookState.CHAINED}
-        after = ", after the hook that was there before" if hook.legacy else ""
-        hint = None if good else "gitprov install"
-        yield Check(f"hook {hook.name}", "ok" if good else "warn", f"{hook.state}{after}", hint)
+    found = status(ws.repo, sys.executable)
+    for state in dict.fromkeys(hook.state for hook in found):
+        names = [
+            hook.name + (" (after yours)" if hook.legacy else "")
+            for hook in found
+            if hook.state is state
+        ]
+        good = state in {HookState.INSTALLED, HookState.CHAINED}
+        detail = f"{state}: {', '.join(names)}"
+        yield Check("hooks", "ok" if good else "warn", detail, None if good else "gitprov install")
 
 
 def _log(ws: Workspace) -> Iterator[Check]:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitprov.core.digest import Digest, Sha256Digest
-from gitprov.git.consistency import LogCheck, check_remote
 from gitprov.git.log import LogReader, known_logs, read_log_key
 from gitprov.git.notes import Notes
 from gitprov.model.note import AnchorLine, MalformedLine, RecordLine, UnknownLine
@@ -101,12 +100,3 @@ def list_logs(ws: Workspace) -> list[KnownLog]:
             )
         )
     return sorted(logs, key=lambda log: not log.own)
-
-
-def check_remote_logs(ws: Workspace, remote: str) -> list[LogCheck]:
-    """Fetches a remote's logs and proves that each only grew since it was seen last.
-
-    Raises:
-        UnavailableError: the remote does not answer.
-    """
-    return check_remote(ws.repo, remote)

@@ -1,10 +1,17 @@
 """Reports as text: one line a check, what is wrong in plain words with the file named."""
 
-import re
 from dataclasses import dataclass
 
 from gitprov.model.report import CommitReport, Finding, Report, Verdict
-from gitprov.render.words import MARKS, in_words, left_out, printable, shows_findings, tally
+from gitprov.render.words import (
+    MARKS,
+    in_words,
+    left_out,
+    printable,
+    short_digests,
+    shows_findings,
+    tally,
+)
 
 _ASCII = {Verdict.PASS: "+", Verdict.FAIL: "x", Verdict.UNKNOWN: "?", Verdict.SKIP: "-"}
 _COLOURS = {
@@ -13,9 +20,6 @@ _COLOURS = {
     Verdict.UNKNOWN: "\x1b[33m",
     Verdict.SKIP: "\x1b[2m",
 }
-_DIGEST = re.compile(r"\b((?:blake3|sha256):[0-9a-f]{16})[0-9a-f]{48}\b")
-"""A digest in a sentence is cut to what people compare; the JSON form has all of it."""
-
 _RESET = "\x1b[0m"
 _WORD = max(len(verdict.value) for verdict in Verdict)
 
@@ -88,5 +92,5 @@ def _commit(commit: CommitReport, style: _Style) -> list[str]:
 def _finding(finding: Finding, width: int, style: _Style) -> str:
     subject = f"{style.safe(finding.subject)}: " if finding.subject else ""
     check = f"{style.safe(finding.check):<{width}}"
-    detail = _DIGEST.sub(r"\1…" if not style.ascii_only else r"\1", style.safe(finding.detail))
+    detail = short_digests(style.safe(finding.detail), ascii_only=style.ascii_only)
     return f"  {style.mark(finding.verdict)}  {check}  {subject}{detail}"

@@ -1,5 +1,6 @@
 """What the renderers share: marks, escaping, verdicts in words."""
 
+import re
 from collections.abc import Iterable
 
 from gitprov.core.paths import show
@@ -13,6 +14,7 @@ _IN_WORDS = {
     Verdict.UNKNOWN: "nothing is wrong, but not everything could be checked",
     Verdict.SKIP: "nothing was checked",
 }
+_DIGEST = re.compile(r"\b((?:blake3|sha256):[0-9a-f]{16})[0-9a-f]{48}\b")
 _STRICT = "not everything could be checked, and that was demanded"
 
 
@@ -23,6 +25,11 @@ def printable(text: str, *, ascii_only: bool = False) -> str:
     """
     safe = show(text.encode("utf-8", "surrogatepass"))
     return safe.encode("ascii", "backslashreplace").decode("ascii") if ascii_only else safe
+
+
+def short_digests(text: str, *, ascii_only: bool = False) -> str:
+    """Returns a sentence with its digests cut to what people compare; JSON has all of them."""
+    return _DIGEST.sub(r"\1" if ascii_only else r"\1…", text)
 
 
 def human_size(size: int) -> str:

@@ -66,8 +66,10 @@ def _manifest(bundle: Bundle) -> Finding:
     if fault:
         return Finding(name, Verdict.FAIL, subject, fault)
     levels = count(len(bundle.manifest), "manifest")
-    way = f"through {levels}" if bundle.manifest else "being it"
-    return Finding(name, Verdict.PASS, subject, f"the file leads to the artifact's root {way}")
+    detail = f"the file leads to the artifact's root through {levels}"
+    if not bundle.manifest:
+        detail = "the file is the artifact itself"
+    return Finding(name, Verdict.PASS, subject, detail)
 
 
 def _climb(bundle: Bundle) -> str:

@@ -49,7 +49,9 @@ def test_asking_for_the_version_loads_no_command_line() -> None:
     assert "click" not in _loaded(code)
 
 
-@pytest.mark.parametrize("module", ["records", "judging", "proofs", "artifacts", "setup"])
+@pytest.mark.parametrize(
+    "module", ["records", "history", "judging", "proofs", "artifacts", "setup"]
+)
 def test_a_command_loads_none_of_the_heavy_libraries_but_those_of_its_formats(
     module: str,
 ) -> None:
@@ -131,4 +133,5 @@ def test_all_exceptions_are_caught_at_the_boundaries_only() -> None:
         and (node.type is None or ast.unparse(node.type) in {"Exception", "BaseException"})
         and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
     }
-    assert caught <= {"cli/main.py", "cli/hook.py"}
+    carried = {"worktree/pool.py"}  # from a thread to whoever takes its result
+    assert caught <= {"cli/main.py", "cli/hook.py"} | carried

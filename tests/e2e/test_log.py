@@ -206,7 +206,7 @@ def test_doctor_finds_nothing_wrong_in_a_good_repository(story: Story) -> None:
     ran = ok(story.repo, "doctor", "--json").json
     states = {check["name"]: check["state"] for check in ran["checks"]}
     assert "fail" not in states.values()
-    assert {"gitprov", "git", "configuration", "hook post-commit", "log", "store"} <= set(states)
+    assert {"gitprov", "git", "configuration", "hooks", "log", "store"} <= set(states)
     assert states["remote origin"] == "ok"
 
 
@@ -215,10 +215,11 @@ def test_doctor_names_what_is_wrong_and_what_to_run(story: Story) -> None:
     (story.repo / ".git/hooks/post-commit").unlink()
     shutil.rmtree(story.origin)
     ran = gitprov(story.repo, "doctor", "--json")
-    checks = {check["name"]: check for check in ran.json["checks"]}
+    checks = {check["name"]: check for check in ran.json["checks"]}  # of two hooks, the last
     assert ran.code == 4
     assert checks["log"]["state"] == "fail"
-    assert checks["hook post-commit"]["hint"] == "gitprov install"
+    assert checks["hooks"]["detail"] == "absent: post-commit"
+    assert checks["hooks"]["hint"] == "gitprov install"
     assert checks["remote origin"]["detail"] == "does not answer"
 
 
