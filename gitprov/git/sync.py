@@ -4,6 +4,7 @@ import hashlib
 import random
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gitprov.errors import (
@@ -15,7 +16,7 @@ from gitprov.errors import (
 )
 from gitprov.git.command import Completed, printable
 from gitprov.git.heads import Head, note_heads
-from gitprov.git.log import LogKey, LogReader, read_log_key, remote_log_prefix
+from gitprov.git.log import LOCAL_PREFIX, LogKey, LogReader, read_log_key, remote_log_prefix
 from gitprov.git.notes import NOTES_REF, NotesTree, is_tracking, tracking_ref, union
 from gitprov.git.repo import Repository, check_rev
 from gitprov.git.writer import LOCK_FILE as NOTES_LOCK
@@ -169,6 +170,7 @@ def push(
             timeout=_left(deadline),
         )
         if done.returncode == 0:
+            _track(repo, place, wanted)
             _remember(repo, place, key, head)
             return Pushed(attempt, tuple(wanted), head)
         refused = _refused(done.stdout)
@@ -274,11 +276,22 @@ def _joined(repo: Repository, ours: str, theirs: str, ref: str) -> dict[bytes, b
 
 def _to_push(repo: Repository, place: str, key: LogKey | None) -> dict[str, str]:
     """Our refs that the remote does not have as they are."""
-    pairs = {NOTES_REF: tracking_ref(place)}
-    if key is not None:
-        pairs[key.ref] = remote_log_prefix(place) + key.key_id
-    tips = {ref: (repo.ref(ref), repo.ref(there)) for ref, there in pairs.items()}
+    ours = [NOTES_REF] if key is None else [NOTES_REF, key.ref]
+    tips = {ref: (repo.ref(ref), repo.ref(_tracking(ref, place))) for ref in ours}
     return {ref: mine for ref, (mine, there) in tips.items() if mine and mine != there}
+
+
+def _track(repo: Repository, place: str, pushed: Mapping[str, str]) -> None:
+    """Notes what the remote has now: git does so only where `configure` has added our refspecs."""
+    lines = [f"update {_tracking(ref, place)} {oid}\n" for ref, oid in pushed.items()]
+    repo.git.run("update-ref", "--stdin", input="".join(lines).encode())
+
+
+def _tracking(ref: str, place: str) -> str:
+    """The ref under which a remote's copy of one of ours is kept here."""
+    if ref == NOTES_REF:
+        return tracking_ref(place)
+    return remote_log_prefix(place) + ref.removeprefix(LOCAL_PREFIX)
 
 
 def _remember(repo: Repository, place: str, key: LogKey | None, head: Head | None) -> None:
