@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from gitprov.errors import GitprovError, VerificationError
-from gitprov.git.sync import push, remotes
+from gitprov.git.sync import configure, push, remotes
 from gitprov.ops.anchor import anchor_log
 from gitprov.ops.hooks import MAX_UNRECORDED, parse_pushed, unrecorded
 from gitprov.ops.record import record_commits
@@ -42,6 +42,8 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
         left = max(deadline - time.monotonic(), 1.0)
         if push(ws.repo, remote, timeout=left, waiting=ws.waiting).refs:
             say(f"pushed notes and log to {remote}")
+        if configure(ws.repo, remote):
+            say(f"from now on, git fetch {remote} brings its notes and logs along")
     except VerificationError:
         raise  # somebody rewrote the log, here or there: that must not go by as a warning
     except GitprovError as exc:

@@ -47,15 +47,20 @@ def check_staged(ws: Workspace, *, index_file: str | None = None) -> list[Proble
     """
     hooks = ws.config.hooks
     staged = list(_staged(ws, index_file))
-    problems = [problem for path, oid in staged for problem in _check_file(ws, path, oid)]
+    problems = [
+        problem
+        for path, mode, oid in staged
+        if mode in _REGULAR
+        for problem in _check_file(ws, path, oid)
+    ]
     if hooks.check != "off":
-        only = {path for path, _ in staged} if hooks.check == "staged" else None
+        only = {path for path, _, _ in staged} if hooks.check == "staged" else None
         problems += _check_pointers(ws, index_file, only)
     return problems
 
 
-def _staged(ws: Workspace, index_file: str | None) -> Iterator[tuple[bytes, str]]:
-    """The regular files that are added or changed, with the ids of their git blobs."""
+def _staged(ws: Workspace, index_file: str | None) -> Iterator[tuple[bytes, bytes, str]]:
+    """What is added or changed: paths with their modes and the ids of their git objects."""
     output = ws.repo.git.run(
         *("diff", "--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--no-ext-diff"),
         "--diff-filter=AMT",
@@ -64,8 +69,7 @@ def _staged(ws: Workspace, index_file: str | None) -> Iterator[tuple[bytes, str]
     fields = split_nul(output)
     for header, path in zip(fields[::2], fields[1::2], strict=True):
         _, mode, _, oid, _ = header.split(b" ")
-        if mode in _REGULAR:
-            yield path, oid.decode()
+        yield path, mode, oid.decode()
 
 
 def _check_file(ws: Workspace, path: bytes, oid: str) -> Iterator[Problem]:
@@ -77,14 +81,14 @@ def _check_file(ws: Workspace, path: bytes, oid: str) -> Iterator[Problem]:
         if limit:
             yield Problem(
                 f"{shown} is larger than {limit:,} bytes, too large for git",
-                f"git rm --cached {shown} && gitprov add {shown}, "
+                f"git rm --cached {word(path)} && gitprov add {word(path)}, "
                 "or raise hooks.max_staged_file in .gitprov.yaml",
             )
         return
     if found is not None and _PRIVATE_KEY.search(found.data[:_SCANNED_BYTES]):
         yield Problem(
             f"{shown} holds a private key",
-            f"git rm --cached {shown}; a key that was pushed once must be replaced",
+            f"git rm --cached {word(path)}; a key that was pushed once must be replaced",
         )
 
 
@@ -95,21 +99,27 @@ def _check_pointers(
     for item in split_nul(output):
         header, _, path = item.partition(b"\t")
         mode, oid, stage = header.split(b" ")
-        if stage != b"0" or not is_pointer_name(path):
+        if stage != b"0" or not is_pointer_name(path) or (only is not None and path not in only):
             continue
         if mode == _LINK:
             yield Problem(
                 f"the pointer {show(path)} is a symlink, which binds nothing",
-                f"git rm --cached {show(path)}, then put a regular file in its place",
+                f"git rm --cached {word(path)}, then put a regular file in its place",
             )
-        if mode not in _REGULAR or (only is not None and path not in only):
+        if mode not in _REGULAR:
             continue
         try:
-            data = ws.objects.need(oid.decode(), "blob", limit=MAX_POINTER_BYTES)
-            pointer = parse_pointer(RepoPath(path), data)
+            pointer = parse_pointer(RepoPath(path), _pointer_data(ws, oid.decode()))
             yield from _compare(ws, artifact_path(RepoPath(path)), pointer)
         except GitprovError as exc:
             yield Problem(str(exc), exc.hint)
+
+
+def _pointer_data(ws: Workspace, oid: str) -> bytes:
+    try:
+        return ws.objects.need(oid, "blob", limit=MAX_POINTER_BYTES)
+    except MalformedError:
+        return bytes(MAX_POINTER_BYTES + 1)  # too large: the parser says so, and names the file
 
 
 def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Problem]:
@@ -124,8 +134,8 @@ def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Pr
         return
     yield Problem(
         f"{artifact} is not what its staged pointer says",
-        f"`gitprov add {artifact}` stages what is on disk, "
-        f"`gitprov checkout {artifact}` restores what is staged, "
+        f"`gitprov add {word(artifact.raw)}` stages what is on disk, "
+        f"`gitprov checkout {word(artifact.raw)}` restores what is staged, "
         "`gitprov status` shows the difference",
     )
 
@@ -149,6 +159,13 @@ def _holds(ws: Workspace, artifact: RepoPath, pointer: Pointer, tree: "Tree") ->
         return not differences(ws, artifact, top_entry(pointer), tree)  # of a part, only that
     except UnavailableError:
         return False  # without the manifest it is known that it differs, and not where
+
+
+def word(path: bytes) -> str:
+    """Returns a path as one word of a command line that a user may copy."""
+    import shlex  # only on the way to a refusal
+
+    return shlex.quote(show(path))
 
 
 def _is_under_way(ws: Workspace) -> bool:
