@@ -21,8 +21,8 @@ from gitprov.model.pointer import (
 from gitprov.ops.checkouts import update
 from gitprov.ops.new_pointers import New, NewPointers, Scanned
 from gitprov.ops.pointers import (
-    add_ignore_line,
     artifact_path,
+    ignore,
     ignore_path,
     on_disk,
     pointer_path,
@@ -132,6 +132,7 @@ def add(
             store_link=store_link(ws),
         )
         scanned = [_scan(ws, scanner, target) for target in targets]
+        writer.commit()
         # Others may change the same pointer or .gitignore: look at them only from here on.
         with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
             _refuse_overtaken(ws, targets)
@@ -141,8 +142,8 @@ def add(
             writer.commit()
             for artifact, new in pointers.found.items():
                 write_pointer(ws.worktree, artifact, new.pointer)
-                add_ignore_line(ws.worktree, artifact)
                 update(ws, new.gone, new.here)
+            ignore(ws.repo.git, ws.worktree, pointers.found)
             if stage:
                 stage_paths(ws, (p for path in pointers.found for p in _tracked_files(path)))
     return [_added(item, pointers.found[item.artifact]) for item in scanned]

@@ -1,7 +1,8 @@
 """What was checked out or added last at a path: what may be written over without loss.
 
 A row for an artifact says that all of it is here. Rows for parts, without one for the artifact, say
-that only these parts are; beside one for the artifact they are newer than it.
+that only these parts are; beside one for the artifact they are newer than it, and may say that
+nothing is at a path any more.
 
 It is kept in the cache. Losing it is safe: then `gitprov checkout` asks for --force where it cannot
 tell whether a file was changed, and `gitprov add` where it cannot tell deleted from never here.
@@ -65,11 +66,17 @@ class CheckedOut:
         keep(manifest_root(()), ())
         top = self.whole or Entry(self.artifact.name, "d", manifest_root(()), 0)
         for path, entry in sorted(self.parts.items()):
+            new = entry if entry.kind else None
             try:
-                top = splice(load_made, top, path.below(self.artifact).split(b"/"), entry, keep)
+                top = splice(load_made, top, path.below(self.artifact).split(b"/"), new, keep)
             except UnavailableError:
                 return None, load
         return top, load_made
+
+
+def nothing(name: bytes) -> Entry:
+    """Returns what is noted for a part that was taken out of its artifact."""
+    return Entry(name, "", b"", 0)
 
 
 def checked_out(ws: Workspace, artifact: RepoPath) -> CheckedOut:

@@ -124,6 +124,9 @@ def _names(
     names: dict[bytes, list[str]] = {}
     needed: dict[bytes, None] = {}
     for artifact in artifacts:
+        top = artifact.pointer.root.raw
+        if not (top in damaged or ws.store.has((top,)) or ws.store.was_set_aside(top)):
+            continue  # a clone has pointers to data that never was here
         for path, digest in _walk(ws, artifact):
             needed[digest] = None
             names.setdefault(digest, []).append(show(path))

@@ -132,8 +132,7 @@ def _beginnings(repo: Repository, grace_days: int | None) -> tuple[list[str], li
         options.append("--reflog")
     elif grace_days > 0:
         since = int(time.time()) - grace_days * 86400
-        output = repo.git.text("rev-list", "--walk-reflogs", "--all", f"--since=@{since}", "--")
-        objects += output.split()
+        objects += (oid for folder in _git_dirs(repo) for oid in _recent(repo, folder, since))
     return options, sorted(set(objects))
 
 
@@ -157,6 +156,21 @@ def _in_progress(repo: Repository, git_dir: str) -> Iterator[str]:
         f"--git-dir={git_dir}", "for-each-ref", "--format=%(objectname)", *own_refs
     )
     yield from done.stdout.decode("ascii").split()
+
+
+def _recent(repo: Repository, git_dir: str, since: int) -> Iterator[str]:
+    """What refs have pointed to since a moment, the one that they pointed to then included."""
+    done = repo.git.call(
+        f"--git-dir={git_dir}", "log", "-g", "--all", "--date=unix", "--format=%H %gD", "--"
+    )
+    older: set[str] = set()
+    for line in os.fsdecode(done.stdout).splitlines():
+        oid, _, entry = line.partition(" ")
+        ref, _, when = entry.rpartition("@{")
+        if ref not in older:
+            yield oid
+        if int(when.rstrip("}")) < since:
+            older.add(ref)
 
 
 def _small_blobs(repo: Repository, options: list[str], commits: list[str]) -> list[str]:

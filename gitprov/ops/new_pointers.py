@@ -14,7 +14,7 @@ from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.model.pointer import MAX_COUNT, ArtifactKind, EntryType, Pointer, kind_for
-from gitprov.ops.checkouts import CheckedOut, checked_out
+from gitprov.ops.checkouts import CheckedOut, checked_out, nothing
 from gitprov.ops.manifests import Load, count_files, find, loader, splice, top_entry, walk
 from gitprov.ops.pointers import on_disk, read_pointer
 from gitprov.workspace import Workspace
@@ -160,6 +160,8 @@ class NewPointers:
             new.here = [(artifact, changed)]
         elif entry is not None:
             new.here.append((part, entry))
+        elif known.whole is not None:
+            new.here.append((part, nothing(parts[-1])))
         new.pointer = self._pointer(artifact, new.pointer, changed, files)
         return new
 

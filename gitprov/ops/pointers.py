@@ -143,16 +143,28 @@ def ignore_line(name: bytes) -> bytes:
     return b"/" + escaped
 
 
-def add_ignore_line(worktree: str, artifact: RepoPath) -> bool:
-    """Adds the artifact to the .gitignore beside it; returns whether that changed."""
+def ignore(git: Git, worktree: str, artifacts: Iterable[RepoPath]) -> None:
+    """Makes git ignore artifacts, by lines in the .gitignore files beside them."""
+    wanted = list(artifacts)
+    for artifact in wanted:
+        _add_ignore_line(worktree, artifact)
+    names = b"".join(path.raw + b"\0" for path in wanted)
+    ignored = git.run("check-ignore", "-z", "--stdin", "--no-index", input=names, ok=(0, 1))
+    for artifact in wanted:
+        if artifact.raw not in split_nul(ignored):
+            # A line below ours takes it back; the last one that matches counts.
+            drop_ignore_line(worktree, artifact)
+            _add_ignore_line(worktree, artifact)
+
+
+def _add_ignore_line(worktree: str, artifact: RepoPath) -> None:
     where, lines = _ignore_file(worktree, artifact)
     line = ignore_line(artifact.name)
     if line in lines:
-        return False
+        return
     if lines and lines[-1] == b"":
         lines.pop()
     _write_ignore(where, [*lines, line, b""])
-    return True
 
 
 def drop_ignore_line(worktree: str, artifact: RepoPath) -> bool:

@@ -2,15 +2,15 @@
 
 import contextlib
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.errors import UsageError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import is_pointer_name
 from gitprov.ops.checkouts import forget
+from gitprov.ops.manifests import loader, top_entry
 from gitprov.ops.pointers import (
     artifact_path,
     drop_ignore_line,
@@ -20,10 +20,15 @@ from gitprov.ops.pointers import (
     read_pointer,
     repo_path,
 )
+from gitprov.ops.restore import StoreSource
 from gitprov.ops.staging import stage_paths
 from gitprov.ops.status import Status, artifact_status
+from gitprov.ops.store_link import store_link
 from gitprov.platform.locks import file_lock
 from gitprov.workspace import Workspace
+from gitprov.worktree.materialize import Materializer
+from gitprov.worktree.plan import make_plan
+from gitprov.worktree.scan import Scanner
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +60,7 @@ def remove(
     removed: list[Removed] = []
     with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
         for artifact in artifacts:
-            deleted = delete and _delete(on_disk(ws.worktree, artifact), artifact)
+            deleted = delete and _delete(ws, artifact, force=force)
             _untrack(ws, artifact)
             forget(ws, artifact)
             removed.append(Removed(artifact, deleted))
@@ -87,16 +92,18 @@ def _refuse_loss(artifact: RepoPath, status: Status) -> None:
         )
 
 
-def _delete(path: bytes, artifact: RepoPath) -> bool:
-    try:
-        if os.path.isdir(path) and not os.path.islink(path):
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
-    except FileNotFoundError:
+def _delete(ws: Workspace, artifact: RepoPath, *, force: bool) -> bool:
+    """Deletes what the artifact has; ignored files stay, as with `git rm`."""
+    if not os.path.lexists(on_disk(ws.worktree, artifact)):
         return False
-    except OSError as exc:
-        raise EnvironmentFault(f"cannot delete {artifact}: {exc.strerror}") from exc
+    expected, load = None, loader(ws.store)
+    if not force:
+        pointer = read_pointer(ws.worktree, artifact)
+        expected = top_entry(pointer) if pointer is not None else None
+    link = store_link(ws)
+    scanner = Scanner(ws.worktree, ws.stats, store_link=link)
+    plan = make_plan(scanner, load, artifact, None, expected=expected, force=force)
+    Materializer(ws.worktree, ws.stats, StoreSource(ws.store), store_link=link).apply([plan])
     return True
 
 
