@@ -102,8 +102,9 @@ def fsck(
 ) -> None:
     """Hash what the store holds, and name the files that damaged or missing blobs belong to."""
     with workspace() as ws, progress("checking", quiet=quiet or as_json) as meter:
-        stats = ws.store.stats()
-        meter.found(stats.packed_blobs + stats.objects, stats.packed_bytes + stats.object_bytes)
+        if not rebuild_index:  # an index that has to be made anew cannot be counted
+            stats = ws.store.stats()
+            meter.found(stats.packed_blobs + stats.objects, stats.packed_bytes + stats.object_bytes)
         done = check_store(
             ws,
             sample=sample,

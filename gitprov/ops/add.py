@@ -218,8 +218,10 @@ def _has_pointer(ws: Workspace, artifact: RepoPath) -> bool:
 def _refuse_tracked(ws: Workspace, targets: Iterable[_Target]) -> None:
     paths = [target.part.raw for target in targets]
     output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-s", "-z", "--", *paths)
-    for line in split_nul(output):
-        head, _, raw = line.partition(b"\t")
+    lines = [line.partition(b"\t")[::2] for line in split_nul(output)]
+    # Of all that may lie there a pointer says most.
+    lines.sort(key=lambda line: not is_pointer_name(line[1]))
+    for head, raw in lines[:1]:
         if head.startswith(b"160000"):
             raise UsageError(f"{RepoPath(raw)} is a git submodule")
         if is_pointer_name(raw):

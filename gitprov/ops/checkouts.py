@@ -8,9 +8,12 @@ It is kept in the cache. Losing it is safe: then `gitprov checkout` asks for --f
 tell whether a file was changed, and `gitprov add` where it cannot tell deleted from never here.
 """
 
+import contextlib
 import os
-from collections.abc import Collection
+import sqlite3
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import UnavailableError
@@ -81,11 +84,12 @@ def nothing(name: bytes) -> Entry:
 
 def checked_out(ws: Workspace, artifact: RepoPath) -> CheckedOut:
     """Returns what is known to be here of an artifact."""
-    rows = ws.cache.execute(
+    rows = _rows(
+        ws,
         "SELECT path, kind, digest, size FROM checkouts "
         "WHERE worktree = ?1 AND (path = ?2 OR (path >= ?3 AND path < ?4))",
         (_worktree(ws), artifact.raw, *_below(artifact)),
-    ).fetchall()
+    )
     entries = {
         RepoPath(path): Entry(RepoPath(path).name, kind, digest, size)
         for path, kind, digest, size in rows
@@ -95,8 +99,16 @@ def checked_out(ws: Workspace, artifact: RepoPath) -> CheckedOut:
 
 def artifacts_here(ws: Workspace) -> set[RepoPath]:
     """Returns every path of this worktree for which something is known."""
-    rows = ws.cache.execute("SELECT path FROM checkouts WHERE worktree = ?", (_worktree(ws),))
+    rows = _rows(ws, "SELECT path FROM checkouts WHERE worktree = ?", (_worktree(ws),))
     return {RepoPath(path) for (path,) in rows}
+
+
+def _rows(ws: Workspace, query: str, values: Sequence[object]) -> list[Any]:
+    """Asks the cache; one that is damaged knows nothing."""
+    try:
+        return ws.cache.execute(query, values).fetchall()
+    except sqlite3.DatabaseError:
+        return []
 
 
 def remember(ws: Workspace, path: RepoPath, entry: Entry) -> None:
@@ -120,21 +132,23 @@ def _transaction(
     ws: Workspace, gone: Collection[RepoPath], new: Collection[tuple[RepoPath, Entry]]
 ) -> None:
     worktree = _worktree(ws)
-    ws.cache.execute("BEGIN IMMEDIATE")
-    try:
-        ws.cache.executemany(
-            "DELETE FROM checkouts WHERE worktree = ?1 "
-            "AND (path = ?2 OR (path >= ?3 AND path < ?4))",
-            [(worktree, path.raw, *_below(path)) for path in gone],
-        )
-        ws.cache.executemany(
-            "INSERT OR REPLACE INTO checkouts VALUES (?, ?, ?, ?, ?)",
-            [(worktree, path.raw, e.kind, e.digest, e.size) for path, e in new],
-        )
-    except BaseException:
-        ws.cache.execute("ROLLBACK")
-        raise
-    ws.cache.execute("COMMIT")
+    # What cannot be noted is not known, which is safe.
+    with contextlib.suppress(sqlite3.DatabaseError):
+        ws.cache.execute("BEGIN IMMEDIATE")
+        try:
+            ws.cache.executemany(
+                "DELETE FROM checkouts WHERE worktree = ?1 "
+                "AND (path = ?2 OR (path >= ?3 AND path < ?4))",
+                [(worktree, path.raw, *_below(path)) for path in gone],
+            )
+            ws.cache.executemany(
+                "INSERT OR REPLACE INTO checkouts VALUES (?, ?, ?, ?, ?)",
+                [(worktree, path.raw, e.kind, e.digest, e.size) for path, e in new],
+            )
+        except BaseException:
+            ws.cache.execute("ROLLBACK")
+            raise
+        ws.cache.execute("COMMIT")
 
 
 def _below(path: RepoPath) -> tuple[bytes, bytes]:

@@ -71,9 +71,8 @@ def diff(
     before = _at_revision(ws, old) if old else _pointers(ws)
     after = _at_revision(ws, new) if new else None
     found: list[ArtifactDiff] = []
-    for path in sorted(before.keys() | (after if after is not None else _pointers(ws)).keys()):
-        if wanted and not any(p.contains(path) or path.contains(p) for p in wanted):
-            continue
+    known = sorted(before.keys() | (after if after is not None else _pointers(ws)).keys())
+    for path in sorted({artifact for artifact, _ in select(known, wanted)}):
         if after is not None:
             item = _between(ws, path, before.get(path), after.get(path))
         else:

@@ -214,7 +214,21 @@ def _plan(
     plan = make_plan(
         scanner, load_before, part, want, expected=expected, artifact=item.path, force=force
     )
+    _need_bytes(ws.store, plan)
     return _Planned(part, item.path, want, plan)
+
+
+def _need_bytes(store: BlobStore, plan: Plan) -> None:
+    """Finds out before anything is written that the store lacks a file."""
+    here = store.has(write.entry.digest for write in plan.writes)
+    lacking = [write for write in plan.writes if write.entry.digest not in here]
+    if lacking:
+        first = RepoPath(lacking[0].folder) / lacking[0].entry.name
+        more = f" and of {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
+        raise UnavailableError(
+            f"the store does not have the bytes of {first}{more}",
+            hint="run `gitprov add` where they are; gitprov status names what is missing",
+        )
 
 
 def _part(load: Load, top: Entry, below: bytes) -> Entry | None:

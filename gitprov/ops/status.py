@@ -1,6 +1,8 @@
 """`gitprov status`: what differs between the worktree, the pointers and the store."""
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -67,18 +69,19 @@ def status(
     Raises:
         UsageError: a path is no artifact.
     """
+    worktree = ws.worktree
     found: list[Tracked] = []
     broken: dict[RepoPath, Status] = {}
     for where in pointer_paths(ws.repo.git):
         artifact = artifact_path(where)
         try:
-            pointer = read_pointer(ws.worktree, artifact)
+            pointer = read_pointer(worktree, artifact)
         except MalformedError as exc:
             broken[artifact] = Status(artifact, None, "broken", problem=str(exc))
             continue
         if pointer is not None:
             found.append(Tracked(artifact, pointer))
-    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    wanted = [repo_path(worktree, ws.cwd, path) for path in paths]
     chosen = select([item.path for item in found] + list(broken), wanted)
     names = {artifact for artifact, _ in chosen}
     result = [examine(ws, item, progress=progress) for item in found if item.path in names]
@@ -142,16 +145,20 @@ def _missing(ws: Workspace, item: Tracked, top: Entry) -> tuple[tuple[bytes, ...
     except GitprovError as exc:
         return (), str(exc)
     if fingerprint is not None:
-        ws.cache.execute("INSERT OR REPLACE INTO stored VALUES (?, ?)", (_key(top), fingerprint))
+        with contextlib.suppress(sqlite3.DatabaseError):
+            ws.cache.execute(
+                "INSERT OR REPLACE INTO stored VALUES (?, ?)", (_key(top), fingerprint)
+            )
     return (), ""
 
 
 def _was_whole(ws: Workspace, top: Entry, fingerprint: bytes) -> bool:
     """Whether the store had all of an artifact, and nothing has come or gone since."""
-    row = ws.cache.execute(
-        "SELECT 1 FROM stored WHERE root = ? AND fingerprint = ?", (_key(top), fingerprint)
-    ).fetchone()
-    return row is not None
+    query = "SELECT 1 FROM stored WHERE root = ? AND fingerprint = ?"
+    try:
+        return ws.cache.execute(query, (_key(top), fingerprint)).fetchone() is not None
+    except sqlite3.DatabaseError:
+        return False
 
 
 def _key(top: Entry) -> bytes:

@@ -534,7 +534,7 @@ def test_diff_compares_revisions_pointers_and_the_worktree(data: Path) -> None:
     commit(data, message="two")
     for words in (["one", "HEAD"], ["one..HEAD"], ["one..", "--", "data"], ["one", "--", "data"]):
         assert ok(data, "diff", *words).out.count("\n") == 4, words
-    assert ok(data, "diff", "one", "HEAD", "--", "other").out == ""
+    refused(data, "diff", "one", "HEAD", "--", "other", code=2, says="other is no artifact")
 
 
 def test_a_word_that_is_a_revision_and_a_path_has_to_be_told_apart(data: Path) -> None:
