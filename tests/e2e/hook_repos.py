@@ -47,7 +47,9 @@ def run(
     return ran
 
 
-def gitprov(folder: Path, *args: str | Path, code: int | None = 0, **env: str) -> Ran:
+def gitprov(
+    folder: Path, *args: str | Path, env: Mapping[str, str] | None = None, code: int | None = 0
+) -> Ran:
     """Runs the command line."""
     return run(folder, sys.executable, "-P", "-m", "gitprov", *args, env=env, code=code)
 
