@@ -1,11 +1,13 @@
 """`gitprov add`: brings artifacts into the store and writes, ignores and stages their pointers."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from gitprov.config import TRACKED_NAME
+from gitprov.core.digest import Digest
 from gitprov.core.paths import MAX_NAME_BYTES, RepoPath
 from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
@@ -33,6 +35,7 @@ from gitprov.ops.pointers import (
 from gitprov.ops.shared_store import register_here
 from gitprov.ops.staging import stage_paths
 from gitprov.ops.store_link import store_link
+from gitprov.ops.weights import weights_of
 from gitprov.platform.files import read_bounded
 from gitprov.platform.locks import file_lock
 from gitprov.store.base import FileChangedError, LinkMode, StoreWriter
@@ -268,7 +271,20 @@ def _scan(ws: Workspace, scanner: Scanner, target: _Target) -> Scanned:
         )
     for nested in _pointers_in(ws, tree, part):
         raise _nested(nested)
-    return Scanned(artifact, part, tree)
+    weights = _weights(ws, artifact, tree) if part == artifact else None
+    return Scanned(artifact, part, tree, weights)
+
+
+def _weights(ws: Workspace, artifact: RepoPath, tree: Tree) -> Digest | None:
+    """The weights root of a model file; the old pointer's, when the bytes are the same."""
+    if tree.kind == "d":
+        return None
+    root = Digest(tree.root)
+    with contextlib.suppress(MalformedError):
+        old = read_pointer(ws.worktree, artifact)
+        if old is not None and old.weights is not None and old.root == root:
+            return old.weights
+    return weights_of(on_disk(ws.worktree, artifact), artifact.raw, root, tree.size)
 
 
 def _pointers_in(ws: Workspace, tree: Tree, path: RepoPath) -> Iterator[RepoPath]:

@@ -30,11 +30,19 @@ _TYPES: dict[str, EntryType] = {"d": "dir", "f": "file", "x": "exec"}
 
 @dataclass(frozen=True, slots=True)
 class Scanned:
-    """A path that was read for an artifact; `tree` is None when it is not on disk."""
+    """A path that was read for an artifact.
+
+    Attributes:
+        artifact: the artifact.
+        part: what of it was read.
+        tree: what is there, None when it is not on disk.
+        weights: the root over the tensors of a single file that has some.
+    """
 
     artifact: RepoPath
     part: RepoPath
     tree: Tree | None
+    weights: Digest | None = None
 
 
 @dataclass(slots=True)
@@ -79,7 +87,7 @@ class NewPointers:
         old = new.old if new else _old_pointer(self._ws, artifact, or_nonsense=whole)
         before = new.pointer if new else old
         if whole and scanned.tree is not None:
-            new = self._whole(artifact, old, scanned.tree)
+            new = self._whole(scanned, old, scanned.tree)
         elif before is not None and before.type == "dir":
             new = self._with_part(scanned, new or New(before, before))
         else:
@@ -98,15 +106,23 @@ class NewPointers:
         self._made[root] = Manifest.of(entries)
         self._sink.manifest(root, entries)
 
-    def _pointer(self, artifact: RepoPath, old: Pointer | None, top: Entry, files: int) -> Pointer:
+    def _pointer(
+        self,
+        artifact: RepoPath,
+        old: Pointer | None,
+        top: Entry,
+        files: int,
+        weights: Digest | None = None,
+    ) -> Pointer:
         name = artifact.name.decode("utf-8")
         kind = self._kind or (old.kind if old else kind_for(name))
         root = Digest(top.digest)
-        # The weights are bound to the very bytes.
-        weights = old.weights if old is not None and old.root == root else None
+        if kind != "model":
+            weights = None
         return Pointer(name, kind, _TYPES[top.kind], root, top.size, files, weights)
 
-    def _whole(self, artifact: RepoPath, old: Pointer | None, tree: Tree) -> New:
+    def _whole(self, scanned: Scanned, old: Pointer | None, tree: Tree) -> New:
+        artifact = scanned.artifact
         top = Entry(artifact.name, tree.kind, tree.root, tree.size)
         files = tree.files if tree.kind == "d" else 1
         here = [(artifact, top)]
@@ -118,7 +134,8 @@ class NewPointers:
                 here = overlay.here
             elif not known.is_known:
                 self._refuse_unknown(artifact, old, tree)
-        return New(old, self._pointer(artifact, old, top, files), here, [artifact])
+        pointer = self._pointer(artifact, old, top, files, scanned.weights)
+        return New(old, pointer, here, [artifact])
 
     def _refuse_unknown(self, artifact: RepoPath, old: Pointer, tree: Tree) -> None:
         """Refuses what may be a loss: files that are not here, and may never have been."""

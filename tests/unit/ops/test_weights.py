@@ -8,6 +8,8 @@ from gitprov.core.digest import Digest
 from gitprov.errors import EnvironmentFault, MalformedError
 from gitprov.model.safetensors import header_length, parse_header
 from gitprov.ops.weights import weights_of
+from tests.support.cli import ok
+from tests.support.repos import git, make_repo
 
 VECTORS = json.loads(
     (Path(__file__).parents[2] / "vectors" / "vectors.json").read_text(encoding="utf-8")
@@ -101,3 +103,17 @@ def test_a_header_that_lies_is_refused(header: str) -> None:
 def test_a_header_cannot_be_longer_than_its_file() -> None:
     with pytest.raises(MalformedError, match="no possible length"):
         header_length(struct.pack("<Q", 100), 50)
+
+
+def test_add_writes_the_weights_root_and_the_record_binds_it(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "repo")
+    (repo / "m.safetensors").write_bytes(safetensors(VECTORS["tensors"]))
+    (repo / "same.bin").write_bytes(safetensors(VECTORS["tensors"]))
+    ok(repo, "add", "m.safetensors", "same.bin")
+    assert f"weights: {VECTORS['root']}\n" in (repo / "m.safetensors.prov").read_text()
+    assert "weights" not in (repo / "same.bin.prov").read_text()
+    git(repo, "commit", "-qm", "model")
+    ok(repo, "record")
+    assert f'"weights":"{VECTORS["root"]}"' in git(repo, "notes", "--ref=gitprov", "show", "HEAD")
+    ok(repo, "add", "--kind", "data", "m.safetensors")
+    assert "weights" not in (repo / "m.safetensors.prov").read_text()
