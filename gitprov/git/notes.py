@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from gitprov.errors import MalformedError
 from gitprov.git.objects import ObjectReader, TreeEntry
 from gitprov.git.repo import Repository
-from gitprov.model.note import MAX_NOTE_BYTES, NoteLine, parse_note
+from gitprov.model.note import MAX_NOTE_BYTES, MalformedLine, NoteLine, parse_note
 
 NOTES_REF = "refs/notes/gitprov"
 
@@ -14,6 +14,9 @@ _FLAT = 256
 """A folder of notes with more entries than this is fanned out."""
 
 _PAIR = re.compile(rb"[0-9a-f]{2}")
+
+
+_UNREADABLE = (MalformedLine(b"", f"a note is missing or larger than {MAX_NOTE_BYTES} bytes"),)
 
 
 class NotesTree:
@@ -121,7 +124,18 @@ class Notes:
         )
 
     def lines_many(self, commits: Iterable[str]) -> dict[str, tuple[NoteLine, ...]]:
-        """Returns the lines of many commits at once; a commit without a note has none."""
+        """Returns the lines of many commits at once; a commit without a note has none.
+
+        A note that is missing or too large is one malformed line: somebody who may push notes
+        must not be able to keep us from the others.
+        """
+        return {
+            commit: _UNREADABLE if text is None or len(text) > MAX_NOTE_BYTES else parse_note(text)
+            for commit, text in self.texts(commits)
+        }
+
+    def texts(self, commits: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
+        """Yields the joined notes of commits unparsed; None when one of them cannot be read."""
         wanted = {commit: set[str]() for commit in commits}
         for tree in self._trees.values():
             for commit, _, oid in tree.items():
@@ -129,13 +143,12 @@ class Notes:
                     wanted[commit].add(oid)
         blobs: dict[str, bytes] = {}
         oids = sorted({oid for some in wanted.values() for oid in some})
-        for oid, found in self._repo.objects.get_many(oids, limit=MAX_NOTE_BYTES):
+        for oid, found in self._repo.objects.get_many(oids, limit=MAX_NOTE_BYTES, skip_larger=True):
             if found is not None and found.type == "blob":
                 blobs[oid] = found.data
-        return {
-            commit: self._union(commit, [blobs[oid] for oid in some if oid in blobs])
-            for commit, some in wanted.items()
-        }
+        for commit, some in wanted.items():
+            whole = all(oid in blobs for oid in some)
+            yield commit, union(blobs[oid] for oid in some) if whole else None
 
     def commits(self) -> set[str]:
         """Returns the commits that have a note anywhere."""

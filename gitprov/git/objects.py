@@ -124,11 +124,12 @@ class ObjectReader:
         return found.data
 
     def get_many(
-        self, oids: Iterable[str], *, limit: int | None = None
+        self, oids: Iterable[str], *, limit: int | None = None, skip_larger: bool = False
     ) -> Iterator[tuple[str, GitObject | None]]:
         """Gives the objects in the order asked for, with many questions in flight.
 
-        The iterator must be used up before the next question. Errors as for `get`.
+        The iterator must be used up before the next question. Errors as for `get`; with
+        `skip_larger` an object over the limit is given as None instead.
         """
         process = self._started()
         assert process.stdin is not None  # noqa: S101  # tells mypy what Popen was asked for
@@ -151,7 +152,11 @@ class ObjectReader:
                         yield oid, None
                         continue
                     if limit is not None and header.size > limit:
-                        raise MalformedError(f"git object {oid} is larger than {limit} bytes")
+                        if not skip_larger:
+                            raise MalformedError(f"git object {oid} is larger than {limit} bytes")
+                        self._discard(header.size)
+                        yield oid, None
+                        continue
                     yield oid, GitObject(header.oid, header.type, self._take(header.size))
                 waiting.clear()
         finally:

@@ -9,7 +9,7 @@ from gitprov.git.keys import load_signer
 from gitprov.git.log import LogReader
 from gitprov.git.notes import NOTES_REF, Notes
 from gitprov.git.writer import write
-from gitprov.model.note import AnchorLine, NoteLine, RecordLine
+from gitprov.model.note import AnchorLine, NoteLine, RecordLine, parse_note
 from gitprov.model.signed_note import TreeHead
 from gitprov.ops.record import log_key
 from gitprov.workspace import Workspace
@@ -82,23 +82,13 @@ def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[tuple[st
     """The commits whose record is in the log but has no tlog line of this log yet."""
     tip = ws.repo.ref(NOTES_REF)
     notes = Notes(ws.repo, refs={NOTES_REF: tip} if tip else {})
-    for commit, lines in notes.lines_many(notes.commits()).items():
-        anchored = {
-            line.root
-            for line in lines
-            if isinstance(line, AnchorLine) and _is_of(line, origin) and line.commit == commit
-        }
-        for line in lines:
-            if isinstance(line, RecordLine) and line.commit == commit and line.root not in anchored:
+    # A receipt begins with the name of its log. Nearly all notes have theirs: they need no parsing.
+    mark = f'{{"checkpoint":"{origin}\\n'.encode()
+    for commit, text in notes.texts(notes.commits()):
+        if text is None or mark in text:
+            continue
+        for line in parse_note(text):
+            if isinstance(line, RecordLine) and line.commit == commit:
                 index = log.find(line.root)
                 if index is not None:
                     yield commit, line.root, index
-
-
-def _is_of(line: AnchorLine, origin: str) -> bool:
-    checkpoint = line.receipt.get("checkpoint")
-    return (
-        line.network == NETWORK
-        and isinstance(checkpoint, str)
-        and checkpoint.startswith(origin + "\n")
-    )
