@@ -379,10 +379,8 @@ class LogRef:
 
 def known_logs(repo: Repository) -> list[LogRef]:
     """Returns every log in the repository: its own, then what remotes have sent."""
-    logs = [_log_ref(ref, oid) for ref, oid in repo.refs("refs/gitprov/").items()]
-    return sorted(
-        (log for log in logs if log is not None), key=lambda log: (log.remote or "", log.ref)
-    )
+    logs = (_log_ref(ref, oid) for ref, oid in repo.refs("refs/gitprov/").items())
+    return sorted(filter(None, logs), key=lambda log: (log.remote or "", log.ref))
 
 
 def _log_ref(ref: str, commit: str) -> LogRef | None:
