@@ -42,8 +42,9 @@ types: $(READY) ## mypy, strict, package and tests
 imports: $(READY) ## do imports point downwards only?
 	$(BIN)/lint-imports
 
-docs: $(READY) ## write docs/cli.md anew from the command line's own help
+docs: $(READY) ## write docs/cli.md and the README's tour anew from what the commands say
 	$(PY) scripts/gen_cli_docs.py
+	PATH="$(CURDIR)/$(BIN):$$PATH" sh scripts/tour.sh --write
 
 docs-check: $(READY) ## does docs/cli.md say what the command line says?
 	$(PY) scripts/gen_cli_docs.py --check

@@ -1,4 +1,4 @@
-"""The commands on artifacts: add, status, checkout, remove."""
+"""The commands that change artifacts: add, checkout, remove."""
 
 from typing import TYPE_CHECKING, cast
 
@@ -10,11 +10,9 @@ from gitprov.cli.options import (
     examples,
     human_size,
     json_option,
-    note,
     plural,
     quiet_option,
     say,
-    shown,
     table,
 )
 from gitprov.cli.progress import progress
@@ -23,14 +21,9 @@ from gitprov.ops.add import AddedArtifact
 from gitprov.ops.add import add as add_artifacts
 from gitprov.ops.remove import remove as remove_artifacts
 from gitprov.ops.restore import checkout as restore_artifacts
-from gitprov.ops.status import Status
-from gitprov.ops.status import status as artifact_states
 
 if TYPE_CHECKING:
     from gitprov.model.pointer import ArtifactKind
-
-_MAX_LINES = 20
-_COLOURS = {"added": "green", "modified": "yellow", "type": "yellow", "deleted": "red"}
 
 
 @click.command(
@@ -94,87 +87,6 @@ def _added_json(item: AddedArtifact) -> Json:
         "size": item.pointer.size,
         "files": item.pointer.files,
         "state": item.state,
-    }
-
-
-@click.command(
-    short_help="Show what differs between artifacts, pointers and store.",
-    epilog=examples(
-        "gitprov status",
-        "gitprov status data --json",
-        "gitprov status --exit-code && echo nothing changed",
-    ),
-)
-@click.argument("paths", nargs=-1, type=click.Path())
-@click.option("--exit-code", is_flag=True, help="Exit with 1 when anything differs.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Name every file, however many.")
-@json_option
-def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: bool) -> None:
-    """Show for each artifact what was added, modified, deleted, or is missing in the store."""
-    with workspace() as ws, progress("reading", quiet=as_json) as meter:
-        found = artifact_states(ws, paths, progress=meter)
-    if as_json:
-        emit_json("status", {"artifacts": [_status_json(item) for item in found]})
-    else:
-        heads = table([_status_row(item) for item in found])
-        for head, item in zip(heads, found, strict=True):
-            say(head)
-            _show_status(item, None if everything else _MAX_LINES)
-        if not found:
-            note("no artifacts yet: gitprov add data")
-    if exit_code and not all(item.is_clean for item in found):
-        raise click.exceptions.Exit(1)
-
-
-def _status_row(item: Status) -> list[str]:
-    words = {
-        "absent": "not checked out",
-        "partial": "partly checked out",
-        "broken": "broken pointer",
-    }
-    colour = "green" if item.is_clean else "yellow"
-    word = click.style(words.get(item.state, item.state), fg=colour)
-    row = [click.style(str(item.path), bold=True), word]
-    pointer = item.pointer
-    if pointer is None:
-        return [*row, "", "", ""]
-    return [*row, pointer.kind, plural(pointer.files, "file"), human_size(pointer.size)]
-
-
-def _show_status(item: Status, limit: int | None) -> None:
-    lines = [(str(change.how), shown(change.path), "") for change in item.changes]
-    lines += [("refused", shown(name), reason) for name, reason in item.odd]
-    lines += [("missing", shown(path), "in the store") for path in item.missing]
-    for how, path, reason in lines[:limit]:
-        word = click.style(f"{how:8}", fg=_COLOURS.get(how, "red"))
-        say(f"  {word}  {path or item.path}" + (f"  ({reason})" if reason else ""))
-    if limit is not None and len(lines) > limit:
-        say(f"  … and {len(lines) - limit:,} more (--all names them)")
-    if item.problem:
-        say(f"  {click.style('problem', fg='red')}   {item.problem}")
-
-
-def _status_json(item: Status) -> Json:
-    pointer = item.pointer
-    return {
-        "path": item.path.raw.decode("utf-8", "replace"),
-        "kind": pointer.kind if pointer else None,
-        "root": str(pointer.root) if pointer else None,
-        "size": pointer.size if pointer else None,
-        "files": pointer.files if pointer else None,
-        "state": item.state,
-        "changes": [
-            {
-                "path": shown(change.path),
-                "how": change.how,
-                "old_size": change.old_size,
-                "new_size": change.new_size,
-            }
-            for change in item.changes
-        ],
-        "refused": [{"path": shown(name), "reason": reason} for name, reason in item.odd],
-        "missing": [shown(path) for path in item.missing],
-        "problem": item.problem or None,
     }
 
 

@@ -1,5 +1,6 @@
 """The command group, and the one boundary that turns errors into text and exit codes."""
 
+import contextlib
 import importlib
 import io
 import json
@@ -16,7 +17,7 @@ from gitprov.errors import EnvironmentFault, GitprovError, UsageError
 COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("setup", "Set gitprov up in this repository."),
     "add": ("artifacts", "Put datasets and models into the store and stage their pointers."),
-    "status": ("artifacts", "Show what differs between artifacts, pointers and store."),
+    "status": ("states", "Show what differs between artifacts, pointers and store."),
     "diff": ("compare", "Show which files of artifacts differ between revisions."),
     "ls": ("compare", "List what an artifact holds."),
     "checkout": ("artifacts", "Restore artifacts to what their pointers say."),
@@ -179,15 +180,18 @@ def _report(
 ) -> int:
     if "--debug" in arguments:
         traceback.print_exception(cause or error)
-    sys.stderr.write(f"gitprov: error: {error}\n")
-    if error.hint:
-        sys.stderr.write(f"gitprov: hint: {error.hint}\n")
-    if "--json" in arguments:
-        document = {
-            "schema": "gitprov/error/v1",
-            "error": str(error),
-            "hint": error.hint,
-            "exit_code": error.exit_code,
-        }
-        sys.stdout.write(json.dumps(document) + "\n")
+    document = {
+        "schema": "gitprov/error/v1",
+        "error": str(error),
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
+    # Where nothing can be written any more, the exit code still tells.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"gitprov: error: {error}\n")
+        if error.hint:
+            sys.stderr.write(f"gitprov: hint: {error.hint}\n")
+        if "--json" in arguments:
+            sys.stdout.write(json.dumps(document) + "\n")
+            sys.stdout.flush()
     return error.exit_code
