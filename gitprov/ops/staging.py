@@ -1,7 +1,7 @@
 """Stages files that gitprov has written, while others may use the index, too."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import EnvironmentFault
@@ -9,6 +9,7 @@ from gitprov.git.command import GitError
 from gitprov.platform.locks import PATIENCE_SECONDS
 from gitprov.workspace import Workspace
 
+_AT_ONCE = 200
 _STAGE_SECONDS = 10.0
 _STAGE_PAUSE = 0.05
 
@@ -21,15 +22,18 @@ def stage_paths(ws: Workspace, paths: Iterable[RepoPath]) -> None:
     Raises:
         EnvironmentFault: git refuses.
     """
-    names = b"".join(path.raw + b"\0" for path in dict.fromkeys(paths))
+    # Not through stdin: were we killed before we have written it, git would take an empty list
+    # for everything that there is, ignored data too.
+    names = [path.raw for path in dict.fromkeys(paths)]
+    for start in range(0, len(names), _AT_ONCE):
+        _stage(ws, names[start : start + _AT_ONCE])
+
+
+def _stage(ws: Workspace, names: Sequence[bytes]) -> None:
     started = time.monotonic()
     told = False
     while True:
-        done = ws.repo.git.call(
-            *("--literal-pathspecs", "add", "--all", "--force", "--pathspec-from-file=-"),
-            "--pathspec-file-nul",
-            input=names,
-        )
+        done = ws.repo.git.call("--literal-pathspecs", "add", "--all", "--force", "--", *names)
         if done.returncode == 0:
             return
         if b"index.lock" not in done.stderr:

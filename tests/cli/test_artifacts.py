@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from gitprov.ops.staging import stage_paths
+from gitprov.workspace import Workspace
 from tests.support.cli import gitprov, ok, refused
 from tests.support.mounts import tmpfs, why_no_mounts
 from tests.support.repos import clone, commit, git, make_repo, write
@@ -585,3 +587,11 @@ def test_the_hook_lets_a_commit_pass_while_only_parts_are_here(partial: Path) ->
     git(partial, "add", "code.py")
     with pytest.raises(AssertionError, match="data is not what its staged pointer says"):
         git(partial, "commit", "-m", "no")
+
+
+def test_staging_nothing_stages_nothing(data: Path) -> None:
+    write(data, {"data/new": "1", "junk": "1"})
+    index = git(data, "ls-files", "-s")
+    with Workspace.open(str(data)) as ws:
+        stage_paths(ws, [])
+    assert git(data, "ls-files", "-s") == index

@@ -244,23 +244,29 @@ def test_a_file_that_cannot_be_read_is_named(data: Path) -> None:
 
 @pytest.mark.root
 @root_only
-def test_a_store_that_only_lets_itself_be_read_still_serves(data: Path) -> None:
-    open_up(data)
-    for folder in ("objects", "packs", "tmp", "quarantine"):
-        for path in (data / ".git/gitprov" / folder).rglob("*"):
-            path.chmod(0o555 if path.is_dir() else 0o444)
-        (data / ".git/gitprov" / folder).chmod(0o555)
-    (data / "data/a").unlink()
-    ended = as_nobody(data, "checkout")
-    assert ended.returncode == 0, ended
-    assert (data / "data/a").read_text() == "1"
-    write(data, {"data/new": "2"})
-    (data / "data/new").chmod(0o666)
-    before = everything(data)
-    ended = as_nobody(data, "add", "data")
-    assert ended.returncode == 4, ended
-    assert "Permission denied" in ended.stderr
-    assert everything(data) == before
+def test_a_store_that_only_lets_itself_be_read_still_serves(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    repo = make_repo(tmp_path / "repo")
+    ok(repo, "init", "--no-hooks", "--store", store)
+    write(repo, {"data/a": "1", "data/large": b"x" * LARGE})
+    ok(repo, "add", "data")
+    open_up(repo)
+    for path in (store, *store.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    for path in (repo / "data/a", repo / "data/large"):
+        path.unlink()
+    for verb in ("checkout", "status", "ls"):
+        ended = as_nobody(repo, verb)
+        assert ended.returncode == 0, (verb, ended)
+    assert (repo / "data/a").read_text() == "1"
+    write(repo, {"data/new": "2"})
+    (repo / "data/new").chmod(0o666)
+    before = everything(repo)
+    for words in ("add data", "gc --yes", "fsck"):
+        ended = as_nobody(repo, *words.split())
+        assert ended.returncode == 4, ended
+        assert "Permission denied" in ended.stderr
+    assert everything(repo) == before
 
 
 def test_a_file_that_does_not_stop_changing_is_named(repo: Path) -> None:

@@ -77,7 +77,7 @@ class Repository(RuleBasedStateMachine):
 
     Attributes:
         pointer: the files that the pointer in the worktree stands for, None without one.
-        known: the files that were added or checked out here last.
+        known: the files that were added or checked out here last, None when that was forgotten.
         commits: the files of each commit, by its id.
     """
 
@@ -91,7 +91,7 @@ class Repository(RuleBasedStateMachine):
         git(self.repo, "commit", "--quiet", "-m", "begin")
         git(self.repo, "branch", "other")
         self.pointer: Files | None = None
-        self.known: Files = {}
+        self.known: Files | None = None
         self.commits: dict[str, Files | None] = {}
         self.heads: dict[str, Files | None] = dict.fromkeys(BRANCHES)
         self.branch = "main"
@@ -170,13 +170,13 @@ class Repository(RuleBasedStateMachine):
             if not any(is_below(path, above.as_posix()) for path in after):
                 return
         ok(self.repo, "add", f"data/{part}")
-        self.pointer, self.known = after, spliced(self.known, part, disk)
+        self.pointer, self.known = after, spliced(self.known or {}, part, disk)
 
     @precondition(lambda self: self.pointer is not None)
     @rule()
     def remove(self) -> None:
         ok(self.repo, "remove", "data")
-        self.pointer, self.known = None, {}
+        self.pointer = self.known = None
 
     @precondition(lambda self: self.pointer is not None)
     @rule(part=st.none() | parts, force=st.booleans())
@@ -196,7 +196,7 @@ class Repository(RuleBasedStateMachine):
             return
         assert ended.code == 0, ended
         assert self.disk == after
-        self.known = want if part is None else spliced(self.known, part, want)
+        self.known = want if part is None else spliced(self.known or {}, part, want)
 
     def restored(
         self, before: Files, want: Files, part: str | None, *, force: bool
@@ -207,7 +207,7 @@ class Repository(RuleBasedStateMachine):
         for path in {*before, *want}:
             if part is not None and not is_below(path, part):
                 continue
-            have, new, known = before.get(path), want.get(path), self.known.get(path)
+            have, new, known = before.get(path), want.get(path), (self.known or {}).get(path)
             if have == new or (have is not None and new is None and known is None and not force):
                 continue
             if have is not None and have != known and not force:
@@ -234,15 +234,25 @@ class Repository(RuleBasedStateMachine):
     def switch(self, branch: str) -> None:
         self.commit()
         git(self.repo, "switch", "--quiet", branch)
-        self.branch, self.pointer = branch, self.heads[branch]
+        self.branch = branch
+        self.take(self.heads[branch])
+
+    def take(self, pointer: Files | None) -> None:
+        """Git has brought a pointer."""
+        self.pointer = pointer
+        if pointer is not None and self.known is None:
+            # Now gitprov cannot tell deleted from never here, and says so; not so this model.
+            ok(self.repo, "checkout", "--force")
+            self.known = pointer
 
     @rule()
     def stash(self) -> None:
         if self.pointer == self.heads[self.branch]:
             return
-        git(self.repo, "stash", "--quiet")
+        # Two stashes of the same content in the same second would be one commit.
+        git(self.repo, "stash", "push", "--quiet", "-m", str(len(self.stashed)))
         self.stashed.insert(0, self.pointer)
-        self.pointer = self.heads[self.branch]
+        self.take(self.heads[self.branch])
 
     # ------------------------------------------------------------ what must hold
 
