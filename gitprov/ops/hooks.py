@@ -82,14 +82,9 @@ def moves_artifacts(ws: Workspace) -> bool:
     changed = {path for path in now.keys() | before.keys() if now.get(path) != before.get(path)}
     if not changed:
         return False
-    # Not through gitprov.ops.checkouts: what reads manifests would double the time of a commit.
-    rows = ws.cache.execute(
-        "SELECT path, digest FROM checkouts WHERE worktree = ?",
-        (os.path.relpath(ws.repo.git_dir, ws.repo.common_dir),),
-    )
     return any(
         artifact in changed and now.get(artifact) != digest
-        for path, digest in rows
+        for path, digest in _here(ws)
         for artifact in _above(path)
     )
 
@@ -98,11 +93,7 @@ def any_artifacts(ws: Workspace) -> bool:
     """Whether there is anything that could be restored or removed."""
     from gitprov.ops.pointers import pointer_paths
 
-    if pointer_paths(ws.repo.git):
-        return True
-    from gitprov.ops.checkouts import artifacts_here
-
-    return bool(artifacts_here(ws))
+    return bool(pointer_paths(ws.repo.git) or _here(ws))
 
 
 class PushedRef(NamedTuple):
@@ -180,6 +171,16 @@ def _artifacts(ws: Workspace, rev: str) -> dict[str, bytes]:
     except (MalformedError, UnavailableError):
         return {}
     return {leaf.path: leaf.root.raw for leaf in tree.artifacts}
+
+
+def _here(ws: Workspace) -> list[tuple[bytes, bytes]]:
+    """The paths that are checked out in this worktree, and the digests of what was.
+
+    Not through gitprov.ops.checkouts: what reads manifests would double the time of a commit.
+    """
+    worktree = os.path.relpath(ws.repo.git_dir, ws.repo.common_dir)
+    query = "SELECT path, digest FROM checkouts WHERE worktree = ?"
+    return ws.cache.execute(query, (worktree,)).fetchall()
 
 
 def _above(path: bytes) -> Iterable[str]:

@@ -1,6 +1,5 @@
 """What pre-commit refuses: the message names the file and what to do about it."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,8 @@ KEYS = {
     "MHcCAQEEIIrYSSNQFaA2Hwf1duRSxKtLYX5CB04fSeQ6tF1aY/PuoAoGCCqGSM49\r\n",
     "id_ed25519": "-----BEGIN OPENSSH PRIVATE KEY-----\n"
     "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n",
-    "log.key": "PRIVATE+KEY+example.org/log+c74f20a3+ATEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEy\n",
+    "log.key": "PRIVATE+KEY+example.org/log+c74f20a3+"
+    "ATEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDEy\n",
     "inside.py": 'KEY = """-----BEGIN PRIVATE KEY-----\n'
     "MC4CAQAwBQYDK2VwBCIEIHcHbQpzGKV9PBbBclGyZkXfTC+H68CZKrF3+6UduSwq\n"
     '"""\n',
@@ -117,7 +117,10 @@ def test_a_staged_private_key_is_refused(repo: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n",
+        (
+            "-----BEGIN PUBLIC KEY-----\n"
+            "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n"
+        ),
         "-----BEGIN CERTIFICATE-----\nMIIBszCCAVmgAwIBAgIUQ0Q0Q0Q0Q0Q0Q0Q0Q0Q0Q0Q0Q0Qw\n",
         "grep -r 'BEGIN PRIVATE KEY' . # -----BEGIN PRIVATE KEY-----\n",
         "-----BEGIN PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----\n",
@@ -173,9 +176,7 @@ def test_no_limit_allows_any_size(repo: Path) -> None:
         (None, "which is not its own name"),
     ],
 )
-def test_a_pointer_edited_into_nonsense_is_refused(
-    repo: Path, text: str | None, said: str
-) -> None:
+def test_a_pointer_edited_into_nonsense_is_refused(repo: Path, text: str | None, said: str) -> None:
     pointer = (repo / "data.prov").read_text()
     staged(repo, "data.prov", pointer.replace("path: data", "path: dato") if text is None else text)
     assert said in refused(repo).err
@@ -184,7 +185,7 @@ def test_a_pointer_edited_into_nonsense_is_refused(
 @pytest.mark.parametrize("check", ["all", "staged"])
 def test_a_symlinked_pointer_is_refused(repo: Path, check: str) -> None:
     configured(repo, f"check: {check}")
-    os.symlink("data.prov", repo / "other.prov")
+    (repo / "other.prov").symlink_to("data.prov")
     git(repo, "add", "-f", "other.prov")
     ran = refused(repo)
     assert "the pointer other.prov is a symlink" in ran.err
