@@ -121,13 +121,15 @@ def _legacy(call: Call) -> int:
 def _workspace() -> Workspace:
     # git names the repository in GIT_DIR; from a worktree without a .git file only that finds it.
     git_dir, work_tree = os.environ.get("GIT_DIR"), os.environ.get("GIT_WORK_TREE")
-    return Workspace.open(
+    ws = Workspace.open(
         os.getcwd(),
         waiting=_say,
         git_dir=os.path.abspath(git_dir) if git_dir else None,
         work_tree=os.path.abspath(work_tree) if work_tree else None,
         offline=True,
     )
+    ws.objects.start()  # it gets ready while Python imports what the hook needs
+    return ws
 
 
 def _check(ws: Workspace, call: Call) -> int:

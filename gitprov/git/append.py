@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.errors import MalformedError
@@ -29,8 +29,7 @@ def cut_tile(tile: Tile, data: bytes) -> bytes:
     return data[: tile.width * HASH_BYTES]
 
 
-@dataclass(frozen=True, slots=True)
-class LogChange:
+class LogChange(NamedTuple):
     """What an append makes of a log.
 
     Attributes:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitprov.core.digest import DIGEST_BYTES, Digest, Sha256Digest
 from gitprov.core.merkle import LOG, consistency_proof, inclusion_proof, root
@@ -367,8 +368,7 @@ class LogReader:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class LogRef:
+class LogRef(NamedTuple):
     """Where a log is kept: `remote` is None for one that this repository writes."""
 
     ref: str

@@ -87,6 +87,10 @@ class ObjectReader:
                 _end(process)
         self._batch = self._check = None
 
+    def start(self) -> None:
+        """Starts the process ahead of the first question, to have it ready by then."""
+        self._started()
+
     def get(self, spec: str, *, limit: int | None = None) -> GitObject | None:
         """Returns an object by anything that git understands (`HEAD`, `HEAD^{tree}`, an id).
 

@@ -7,7 +7,8 @@ what the commit changed.
 import json
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -42,8 +43,7 @@ _TYPE_MASK = 0o170000
 _QUESTIONS = 500  # SQLite's oldest limit of parameters is 999
 
 
-@dataclass(frozen=True, slots=True)
-class CodeTree:
+class CodeTree(NamedTuple):
     """A git tree as a manifest.
 
     Attributes:

@@ -9,7 +9,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.errors import EnvironmentFault, MalformedError, UsageError
@@ -33,8 +33,7 @@ _LOCKED = re.compile(rb"cannot lock ref|\.lock': File exists")
 _IDENTITY = b"gitprov <gitprov@localhost>"
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """What stands in the repository now.
 
     Attributes:
@@ -48,8 +47,7 @@ class Written:
     root: Sha256Digest | None
 
 
-@dataclass(frozen=True, slots=True)
-class RefUpdate:
+class RefUpdate(NamedTuple):
     """One new commit on one ref."""
 
     ref: str

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitprov.core.digest import Digest
 from gitprov.errors import UnavailableError
@@ -19,8 +19,7 @@ _BATCH = 1000
 """Commits that are written at once: an interrupted run keeps the batches before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """A commit and its root; `new` says whether its note was written just now."""
 
     commit: str
