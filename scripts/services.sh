@@ -8,6 +8,8 @@ missing() {
     command -v mkfs.btrfs >/dev/null 2>&1 || echo btrfs-progs # a file system with reflinks
     command -v mkfs.xfs >/dev/null 2>&1 || echo xfsprogs      # another one
     command -v b3sum >/dev/null 2>&1 || echo b3sum            # somebody else's BLAKE3
+    command -v zsh >/dev/null 2>&1 || echo zsh                # shells that are asked to complete
+    command -v fish >/dev/null 2>&1 || echo fish
 }
 
 PATH=$PATH:/usr/sbin:/sbin

@@ -35,7 +35,9 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
         _record(ws, remote, stdin, say)
         anchored = anchor_log(ws)
         if anchored.commits:
-            say(f"signed log head {anchored.size}, anchoring {len(anchored.commits)} commits")
+            number = len(anchored.commits)
+            covered = "1 commit" if number == 1 else f"{number:,} commits"
+            say(f"signed log head {anchored.size}, anchoring {covered}")
         if remote not in remotes(ws.repo):
             say(f"notes and log are pushed to named remotes only, not to {remote}")
             return 0

@@ -163,7 +163,7 @@ def _restore_one(ws: Workspace, artifact: RepoPath, plans: list[_Planned], left:
     except UnavailableError:
         left.append(f"{artifact} is not in the store, so it was left as it is")
     except UsageError as exc:
-        left.append(f"{artifact} was left as it is: {exc}")
+        left.append(f"{artifact} was left as it is: {exc}; gitprov status shows more")
     except GitprovError as exc:
         left.append(f"{artifact} cannot be restored: {exc}")
     else:

@@ -9,11 +9,11 @@ from gitprov.verify.sentences import MAX_NAMED, count, listed
 NAME = "artifacts"
 
 _HOW: dict[How, str] = {
-    "corrupt": "corrupt in the store",
+    "corrupt": "damaged in the store:",
     "modified": "modified",
     "added": "added",
     "deleted": "deleted",
-    "missing": "missing in the store",
+    "missing": "missing in the store:",
 }
 """In the order in which a sentence names them: the worst first."""
 
@@ -65,7 +65,8 @@ def _named(found: ArtifactEvidence) -> str:
             "corrupt": "its data in the store is corrupt",
             "missing": "the store lacks some of its data",
         }.get(found.state, "its data differs from what is recorded")
-    return f"{count(len(found.changes), 'file')}: {_by_kind(found.changes)}"
+    number = len(found.changes)
+    return f"{count(number, 'file')} differ{'s' * (number == 1)}: {_by_kind(found.changes)}"
 
 
 def _by_kind(changes: tuple[Change, ...]) -> str:

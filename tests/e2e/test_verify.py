@@ -90,7 +90,7 @@ def test_a_changed_file_in_the_worktree_is_named(story: Story) -> None:
     (story.repo / "data/test/1.png").unlink()
     ran = story.verify()
     assert ran.failed() == {
-        "artifacts": "data: 3 files: modified data/train/2.png; added data/new; "
+        "artifacts": "data: 3 files differ: modified data/train/2.png; added data/new; "
         "deleted data/test/1.png\n"
     }
 
@@ -121,7 +121,7 @@ def test_a_flipped_byte_in_a_big_blob_is_named_by_deep(story: Story) -> None:
     assert story.verify().code == 0
     ran = story.verify("--deep")
     assert ran.failed() == {
-        "artifacts": "model.safetensors: 1 file: corrupt in the store model.safetensors\n"
+        "artifacts": "model.safetensors: 1 file differs: damaged in the store: model.safetensors\n"
     }
 
 
@@ -133,7 +133,9 @@ def test_a_flipped_byte_in_a_pack_is_named_by_deep(story: Story) -> None:
     )
     _flip(pack, at)
     ran = story.verify("--deep")
-    assert ran.failed() == {"artifacts": "data: 1 file: corrupt in the store data/test/1.png\n"}
+    assert ran.failed() == {
+        "artifacts": "data: 1 file differs: damaged in the store: data/test/1.png\n"
+    }
 
 
 def test_a_flipped_byte_in_a_manifest_is_named_by_deep(story: Story) -> None:
@@ -144,7 +146,7 @@ def test_a_flipped_byte_in_a_manifest_is_named_by_deep(story: Story) -> None:
     )
     _flip(pack, at + 3)
     ran = story.verify("--deep")
-    assert "corrupt in the store data" in ran.failed()["artifacts"]
+    assert "damaged in the store: data" in ran.failed()["artifacts"]
 
 
 @pytest.mark.parametrize(

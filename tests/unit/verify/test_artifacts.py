@@ -31,7 +31,10 @@ def test_modified_added_and_deleted_files_are_named() -> None:
     )
     finding = judged(ArtifactEvidence("data", "modified", changes))
     assert finding.verdict is Verdict.FAIL
-    assert finding.detail == "4 files: modified data/a, data/b; added data/new; deleted data/old"
+    assert (
+        finding.detail
+        == "4 files differ: modified data/a, data/b; added data/new; deleted data/old"
+    )
 
 
 def test_twenty_files_are_named_and_the_rest_is_counted() -> None:
@@ -40,13 +43,13 @@ def test_twenty_files_are_named_and_the_rest_is_counted() -> None:
     detail = judged(ArtifactEvidence("data", "modified", tuple(changes))).detail
     assert "data/14; added data/x00" in detail
     assert detail.endswith("data/x04 and 10 more")
-    assert detail.startswith("30 files: ")
+    assert detail.startswith("30 files differ: ")
 
 
 def test_a_corrupt_blob_fails_naming_the_file() -> None:
     finding = judged(ArtifactEvidence("data", "corrupt", (Change("corrupt", "data/a"),)))
     assert finding.verdict is Verdict.FAIL
-    assert finding.detail == "1 file: corrupt in the store data/a"
+    assert finding.detail == "1 file differs: damaged in the store: data/a"
 
 
 def test_a_wrong_file_fails_whatever_the_state_says() -> None:
@@ -76,7 +79,7 @@ def test_absent_data_is_skipped_unless_it_is_required(artifact: ArtifactEvidence
 
 def test_missing_files_are_named() -> None:
     finding = judged(ArtifactEvidence("data", "missing", (Change("missing", "data/a"),)))
-    assert finding.detail == "1 file: missing in the store data/a"
+    assert finding.detail == "1 file differs: missing in the store: data/a"
 
 
 def test_a_store_that_was_hashed_again_passes_without_a_checkout() -> None:
