@@ -4,7 +4,7 @@
 keys or credentials. `<git common dir>/gitprov/config.yaml` is this clone's own and may.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal, Self, cast
 
@@ -21,6 +21,9 @@ MAX_CONFIG_BYTES = 64 << 10
 LinkMode = Literal["auto", "copy", "hardlink", "symlink"]
 Restore = Literal["auto", "off"]
 Check = Literal["all", "staged", "off"]
+
+_MAX_DEPTH = 12
+_MAX_SCALAR = 2000
 
 _UNITS = {"": 1, "B": 1, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
 
@@ -83,16 +86,31 @@ def load_yaml(text: str, *, what: str) -> dict[str, Json]:
     if len(text) > MAX_CONFIG_BYTES:
         raise UsageError(f"{what} is larger than {MAX_CONFIG_BYTES} bytes")
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise UsageError(f"{what} uses a YAML alias, which is not allowed here")
+        _check_events(yaml.parse(text, yaml.SafeLoader), what)
         value = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as exc:
-        raise UsageError(f"{what} is not YAML: {exc}") from None
+    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
+        raise UsageError(f"{what} is not YAML: {str(exc)[:300]}") from None
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UsageError(f"{what} must be a mapping with text keys")
     return cast("dict[str, Json]", value)
+
+
+def _check_events(events: Iterable[object], what: str) -> None:
+    """Refuses what a configuration does not need and an attacker likes, before anything is made."""
+    depth = 0
+    for event in events:
+        name = type(event).__name__
+        depth += name.endswith("StartEvent") - name.endswith("EndEvent")
+        if depth > _MAX_DEPTH:
+            raise UsageError(f"{what} is nested too deeply")
+        if name == "AliasEvent" or getattr(event, "anchor", None) is not None:
+            raise UsageError(f"{what} uses a YAML alias, which is not allowed here")
+        if getattr(event, "tag", None) is not None:
+            raise UsageError(f"{what} uses a YAML tag, which is not allowed here")
+        if len(getattr(event, "value", "")) > _MAX_SCALAR:
+            raise UsageError(f"{what} has a value of more than {_MAX_SCALAR} characters")
 
 
 @dataclass(frozen=True, slots=True)

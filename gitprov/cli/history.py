@@ -120,10 +120,10 @@ def _show_logs(logs: list[KnownLog], as_json: bool) -> None:
         note("no log is here yet: gitprov init makes this clone's own")
     shown_keys: set[str] = set()
     for one in logs:
-        where = "this clone's own" if one.own else f"from {one.remote or 'this repository'}"
+        where = "this clone's own" if one.own else f"from {shown(one.remote or 'this repository')}"
         say(f"{one.key_id}  {plural(one.size, 'record')}, {where}")
         if one.vkey not in shown_keys:
-            say(f"  {one.vkey or 'its public key is not here'}")
+            say(f"  {shown(one.vkey) if one.vkey else 'its public key is not here'}")
         shown_keys.add(one.vkey or "")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+from gitprov.core.paths import printable
 from gitprov.errors import GitprovError, VerificationError
 from gitprov.workspace import Workspace
 
@@ -68,7 +69,7 @@ def tell(word: str, exc: GitprovError) -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"gitprov: {text}\n")
+    sys.stderr.write(f"gitprov: {printable(text)}\n")
 
 
 def _run(call: Call, parts: Iterable[Part]) -> int:
@@ -87,9 +88,12 @@ def _guarded(call: Call, part: Part, ws: Workspace) -> int:
         return _failed(call, exc)
     except KeyboardInterrupt:
         return 130
-    except Exception as exc:  # noqa: BLE001 - a bug of ours must not cost anybody a commit
-        tell("warning", GitprovError(f"a bug in the {call.name} hook: {type(exc).__name__}: {exc}"))
-        return 0
+    except Exception as exc:  # noqa: BLE001 - a bug of ours must not lose anybody's commit
+        bug = GitprovError(f"a bug in the {call.name} hook: {type(exc).__name__}: {exc}")
+        # What could not be checked is not let through; --no-verify is there for that.
+        refused = call.name == "pre-commit"
+        tell("error" if refused else "warning", bug)
+        return bug.exit_code if refused else 0
 
 
 def _failed(call: Call, exc: GitprovError) -> int:

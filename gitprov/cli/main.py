@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import click
 
 from gitprov import __version__
+from gitprov.core.paths import printable
 from gitprov.errors import EnvironmentFault, GitprovError, UsageError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -188,9 +189,9 @@ def _report(
     }
     # Where nothing can be written any more, the exit code still tells.
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"gitprov: error: {error}\n")
+        sys.stderr.write(f"gitprov: error: {printable(str(error))}\n")
         if error.hint:
-            sys.stderr.write(f"gitprov: hint: {error.hint}\n")
+            sys.stderr.write(f"gitprov: hint: {printable(error.hint)}\n")
         if "--json" in arguments:
             sys.stdout.write(json.dumps(document) + "\n")
             sys.stdout.flush()

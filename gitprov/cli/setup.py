@@ -15,6 +15,7 @@ from gitprov.cli.options import (
     say,
     table,
 )
+from gitprov.core.paths import printable
 from gitprov.errors import GitprovError, UsageError
 from gitprov.git.hooks import HookStatus
 from gitprov.ops.doctor import Check
@@ -145,13 +146,17 @@ def doctor(as_json: bool) -> None:
 
 def _show(checks: list[Check]) -> None:
     rows = [
-        [click.style(f"{one.state:4}", fg=_COLOURS[one.state]), one.name, one.detail]
+        [
+            click.style(f"{one.state:4}", fg=_COLOURS[one.state]),
+            printable(one.name),
+            printable(one.detail),
+        ]
         for one in checks
     ]
     for line, one in zip(table(rows), checks, strict=True):
         say(line)
         if one.hint:
-            say(f"      hint: {one.hint}")
+            say(f"      hint: {printable(one.hint)}")
 
 
 @click.command(

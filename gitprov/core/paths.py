@@ -18,6 +18,9 @@ MAX_NAME_BYTES = 255
 MAX_PATH_BYTES = 4096
 """The longest path, Linux' PATH_MAX."""
 
+MAX_DEPTH = 400
+"""The most components of a path: folders nested deeper are somebody's attack, not a dataset."""
+
 # One pass over all names of a directory joined by "/": plain ASCII, no dot in front, and neither
 # of the letters that begin a spelling of ".git" or "git~1".
 _PLAIN = re.compile(rb"(?:[A-FH-Za-fh-z0-9_(+=@#,-][A-Za-z0-9_.()+=@#, -]{0,200}/)*")
@@ -34,6 +37,14 @@ def show(path: bytes) -> str:
     """
     text = path.decode("utf-8", "surrogateescape")
     return "".join(c if c.isprintable() and c != "\\" else _escape(c) for c in text)
+
+
+def printable(text: str) -> str:
+    """Returns a message that cannot steer a terminal: one line, whatever was put into it.
+
+    Unlike `show` it leaves backslashes alone, so names that are escaped already stay as they are.
+    """
+    return "".join(c if c.isprintable() else _escape(c) for c in text)
 
 
 def _escape(char: str) -> str:
@@ -144,8 +155,11 @@ class RepoPath:
         """
         if len(raw) > MAX_PATH_BYTES:
             raise MalformedError(f"a path is longer than {MAX_PATH_BYTES} bytes")
-        for part in raw.split(b"/") if raw else ():
-            check_name(part)
+        if raw.count(b"/") >= MAX_DEPTH:
+            raise MalformedError(f"a path has more than {MAX_DEPTH} components")
+        if raw and not _PLAIN.fullmatch(raw + b"/"):
+            for part in raw.split(b"/"):
+                check_name(part)
         return cls(raw)
 
     @property

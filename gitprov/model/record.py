@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal, Self, cast
 
 from gitprov.core.canonical import Fields, Json, dumps
@@ -148,17 +149,14 @@ class Record:
             if not RepoPath.parse(leaf.path.encode("utf-8", "surrogatepass")).raw:
                 raise MalformedError("an artifact leaf: 'path' is empty")
         ordered = tuple(sorted(artifacts, key=lambda leaf: leaf.path.encode()))
-        paths = {leaf.path for leaf in ordered}
-        if len(paths) != len(ordered):
-            raise MalformedError("a record names an artifact twice")
-        for path in paths:
-            parts = path.split("/")
-            for n in range(1, len(parts)):
-                if "/".join(parts[:n]) in paths:
-                    outer = "/".join(parts[:n])
-                    raise MalformedError(
-                        f"the artifact {path!r} lies inside the artifact {outer!r}"
-                    )
+        # With the separator as the smallest character, what lies inside an artifact comes next.
+        paths = sorted(leaf.path.replace("/", "\0") for leaf in ordered)
+        for outer, path in pairwise(paths):
+            if path == outer:
+                raise MalformedError("a record names an artifact twice")
+            if path.startswith(outer + "\0"):
+                inner, around = path.replace("\0", "/"), outer.replace("\0", "/")
+                raise MalformedError(f"the artifact {inner!r} lies inside the artifact {around!r}")
         return cls(code, ordered)
 
     @property
