@@ -30,7 +30,8 @@ POINTS = (
 with_fiu = pytest.mark.skipif(
     FIU_RUN is None, reason="fiu-run is not installed (apt install fiu-utils)"
 )
-pytestmark = pytest.mark.fault
+# With GITPROV_SOAK=1 the same tests go deeper, and `make soak` picks them by this mark.
+pytestmark = [pytest.mark.fault, *([pytest.mark.soak] if SOAK else [])]
 
 OLD = {"a": b"old", "sub/b": b"old, too", "large": b"o" * (300 << 10), "gone": b"old"}
 NEW = {"a": b"new", "sub/b": b"old, too", "large": b"n" * (300 << 10), "sub/c": b"new"}

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,6 +21,9 @@ from hypothesis.stateful import (
 from tests.conftest import SOAK
 from tests.support.cli import Ended, gitprov, ok
 from tests.support.repos import git, make_repo
+
+# With GITPROV_SOAK=1 the same tests go deeper, and `make soak` picks them by this mark.
+pytestmark = [pytest.mark.soak] if SOAK else []
 
 
 class File(NamedTuple):
