@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UnavailableError
+from gitprov.errors import EnvironmentFault, UnavailableError
 from gitprov.model.entry import Entry, manifest_root
 from gitprov.model.manifest import Manifest
 from gitprov.ops.manifests import Load, splice
@@ -104,11 +104,15 @@ def artifacts_here(ws: Workspace) -> set[RepoPath]:
 
 
 def _rows(ws: Workspace, query: str, values: Sequence[object]) -> list[Any]:
-    """Asks the cache; one that is damaged knows nothing."""
-    try:
-        return ws.cache.execute(query, values).fetchall()
-    except sqlite3.DatabaseError:
-        return []
+    """Asks the cache; one that is damaged knows nothing, a disk that fails is another matter."""
+    for _ in range(2):  # SQLite calls it damage, too, when reading has failed once
+        try:
+            return ws.cache.execute(query, values).fetchall()
+        except sqlite3.OperationalError as exc:
+            raise EnvironmentFault(f"cannot read the cache of {ws.repo.data_dir}: {exc}") from exc
+        except sqlite3.DatabaseError:
+            continue
+    return []
 
 
 def remember(ws: Workspace, path: RepoPath, entry: Entry) -> None:
