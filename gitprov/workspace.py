@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from gitprov.worktree.statcache import StatCache
 
 _MAX_KEPT_BYTES = 4 << 20
-_CACHE_VERSION = 2
+_CACHE_VERSION = 3
 _CACHE_SCHEMA = """
 CREATE TABLE checkouts (
     worktree TEXT NOT NULL, path BLOB NOT NULL, kind TEXT NOT NULL, digest BLOB NOT NULL,
     size INTEGER NOT NULL, PRIMARY KEY (worktree, path)) WITHOUT ROWID;
-CREATE TABLE stored (root BLOB PRIMARY KEY, fingerprint BLOB NOT NULL) WITHOUT ROWID
+CREATE TABLE stored (root BLOB PRIMARY KEY, fingerprint BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE objects (digest BLOB PRIMARY KEY, stat TEXT NOT NULL) WITHOUT ROWID
 """
 
 

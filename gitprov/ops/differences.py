@@ -53,5 +53,7 @@ def _odd(tree: Tree, folder: bytes) -> Iterator[tuple[bytes, str]]:
     for name, reason in tree.odd.items():
         if reason != IGNORED:
             yield folder + name, reason
+    for name in tree.leftovers:
+        yield folder + name, "an interrupted checkout left it; gitprov checkout removes it"
     for name, child in tree.children.items():
         yield from _odd(child, folder + name + b"/")

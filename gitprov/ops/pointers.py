@@ -77,6 +77,8 @@ def tracked(git: Git, worktree: str) -> Iterator[Tracked]:
     """Yields the worktree's artifacts by path: of pointers that git tracks or would add."""
     for path in pointer_paths(git):
         artifact = artifact_path(path)
+        if os.path.islink(on_disk(worktree, path)):
+            continue  # a link of that name is no pointer, and the record has no leaf for it
         pointer = read_pointer(worktree, artifact)
         if pointer is not None:
             yield Tracked(artifact, pointer)

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
-from gitprov.errors import GitprovError, UnavailableError, UsageError
+from gitprov.errors import GitprovError, UnavailableError, UsageError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.ops.checkouts import artifacts_here, checked_out, forget, remember
-from gitprov.ops.manifests import Load, find, loader, reachable, top_entry
+from gitprov.ops.manifests import Load, find, loader, reachable, top_entry, walk
 from gitprov.ops.pointers import (
     Tracked,
     artifact_path,
@@ -28,6 +28,7 @@ from gitprov.platform.locks import file_lock
 from gitprov.store.base import BlobStore
 from gitprov.store.local import LocalStore
 from gitprov.workspace import Workspace
+from gitprov.worktree.folders import join
 from gitprov.worktree.materialize import Materializer
 from gitprov.worktree.plan import Plan, make_plan, refuse_conflicts
 from gitprov.worktree.scan import Progress, Scanner
@@ -183,6 +184,7 @@ def _remove_one(ws: Workspace, path: RepoPath, plans: list[_Planned], left: list
         scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
         plan = make_plan(scanner, load, path, None, expected=expected)
         refuse_conflicts([plan])
+        _need_copies(ws.store, plan, expected, load)
     except GitprovError as exc:
         left.append(f"{path} has no pointer any more, and was left on disk: {exc}")
         forget(ws, path)
@@ -215,7 +217,30 @@ def _plan(
         scanner, load_before, part, want, expected=expected, artifact=item.path, force=force
     )
     _need_bytes(ws.store, plan)
+    if not force:
+        _need_copies(ws.store, plan, expected, load_before)
     return _Planned(part, item.path, want, plan)
+
+
+def _need_copies(store: LocalStore, plan: Plan, expected: Entry | None, load: Load) -> None:
+    """Finds out that the store's bytes are intact before what may be the last good copy goes."""
+    going = [join(removal.folder, removal.name) for removal in plan.removals]
+    going += [
+        join(write.folder, write.entry.name) for write in plan.writes if write.before is not None
+    ]
+    if expected is None or not going:
+        return
+    known = dict(walk(load, expected, plan.path.raw))
+    try:
+        digests = {known[path].digest for path in going if path in known}
+        small = [digest for digest in digests if store.path_of(digest) is None]
+        for _ in store.read_many(small):
+            pass
+    except (VerificationError, UnavailableError) as exc:
+        raise UsageError(
+            f"the store has no good copy of what would go from {plan.path}: {exc}",
+            hint=f"gitprov add {plan.path} repairs the store from what is on disk",
+        ) from exc
 
 
 def _need_bytes(store: BlobStore, plan: Plan) -> None:

@@ -2,6 +2,8 @@
 
 import os
 
+from gitprov.core.digest import DIGEST_BYTES
+from gitprov.errors import VerificationError
 from gitprov.workspace import Workspace
 
 
@@ -19,13 +21,37 @@ class StoreLink:
         self._ws = ws
 
     def __call__(self, target: bytes) -> tuple[bytes, int] | None:
-        """Returns digest and size of the file in the store, or None for any other link."""
+        """Returns digest and size of the file in the store, or None for any other link.
+
+        The target must be the store's own path to the letter, and the bytes there must still be
+        those of its name: somebody may have written through the link.
+        """
         if not target.startswith(self._objects):
             return None
         try:
             digest = bytes.fromhex(target[len(self._objects) :].replace(b"/", b"").decode("ascii"))
         except ValueError:
             return None
-        if len(digest) != 32 or self._ws.store.path_of(digest, verify=False) is None:
+        path = self._ws.store.path_of(digest, verify=False) if len(digest) == DIGEST_BYTES else None
+        if path is None or os.fsencode(path) != target or not self._intact(path, digest):
             return None
         return digest, self._ws.store.size(digest)
+
+    def _intact(self, path: str, digest: bytes) -> bool:
+        """Whether the object's bytes match; it is hashed once for each time that it changed."""
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:
+            return False
+        now = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        cache = self._ws.cache
+        row = cache.execute("SELECT stat FROM objects WHERE digest = ?", (digest,)).fetchone()
+        if row is not None and row[0] == now:
+            return True
+        try:
+            if self._ws.store.path_of(digest) is None:
+                return False
+        except VerificationError:
+            return False  # it has been set aside; the link leads nowhere now
+        cache.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (digest, now))
+        return True

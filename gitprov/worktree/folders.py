@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import stat
 from types import TracebackType
 from typing import Self
@@ -11,6 +12,9 @@ from gitprov.errors import EnvironmentFault, MalformedError
 
 TEMPORARY = b".gitprov-tmp-"
 """How the name of a file begins that is being written; such a file is nobody's data."""
+
+LEFTOVER = re.compile(rb"\.gitprov-tmp-[0-9]+-[0-9a-f]{8}(?:-[0-9]+)?")
+"""The whole names that our writers make; anything else that only begins so is somebody's data."""
 
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 64

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from gitprov.core.paths import MAX_PATH_BYTES, RepoPath, check_name, check_names, show
 from gitprov.errors import EnvironmentFault, GitprovError, MalformedError, UnavailableError
-from gitprov.worktree.folders import TEMPORARY, Folders, fault, join
+from gitprov.worktree.folders import LEFTOVER, TEMPORARY, Folders, fault, join
 from gitprov.worktree.ignore import IGNORE_NAME, Rules, read_rules
 from gitprov.worktree.reading import pack
 from gitprov.worktree.statcache import FOLDER
@@ -148,10 +148,11 @@ class Walker:
 
     def _wanted(self, folder: Folder, entry: os.DirEntry[str], rules: Rules | None) -> bool:
         name = os.fsencode(entry.name)
-        if name.startswith(TEMPORARY):
+        if LEFTOVER.fullmatch(name) and not entry.is_dir(follow_symlinks=False):
             folder.leftovers.append(name)
             return False
-        if rules is None:
+        # Rules that hide themselves would hide whatever they like.
+        if rules is None or name == IGNORE_NAME:
             return True
         is_folder = entry.is_dir(follow_symlinks=False)
         if rules.ignores(join(folder.path, name), is_folder=is_folder):
@@ -269,7 +270,10 @@ class Walker:
 
 
 def leaves(target: bytes, folder: bytes) -> bool:
-    """Whether a link's target, read lexically, lies outside the artifact.
+    """Whether a link's target lies outside the artifact, or may.
+
+    A `..` behind a name is taken for leaving: the name may be a link itself, and then only the
+    file system knows what is above it.
 
     Args:
         target: the link's text.
@@ -278,11 +282,12 @@ def leaves(target: bytes, folder: bytes) -> bool:
     if target.startswith(b"/"):
         return True
     depth = len(folder.split(b"/")) if folder else 0
+    named = False
     for part in target.split(b"/"):
         if part == b"..":
             depth -= 1
-            if depth < 0:
+            if named or depth < 0:
                 return True
         elif part not in {b"", b"."}:
-            depth += 1
+            named = True
     return False

@@ -181,7 +181,7 @@ def test_a_pointer_that_was_made_a_link_is_not_followed(data: Path) -> None:
     (data / "data.prov").unlink()
     (data / "data.prov").symlink_to("/etc/passwd")
     ended = gitprov(data, "checkout")
-    assert (ended.code, "root:" in ended.err + ended.out) == (1, False)
+    assert (ended.code, "root:" in ended.err + ended.out) == (0, False)
     refused(data, "add", "data", code=2, says="data.prov is there, and is no pointer")
 
 

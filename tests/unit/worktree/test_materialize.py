@@ -231,7 +231,7 @@ def test_running_it_again_after_a_kill_finishes_the_job(desk: Desk, keeper: Keep
     new = stored(desk, keeper, {b"%02d" % i: File(b"new") for i in range(9)})
     old = stored(desk, keeper, {b"%02d" % i: File(b"old") for i in range(9)})
     half: dict[bytes, Node] = {b"%02d" % i: File(b"new" if i < 5 else b"old") for i in range(9)}
-    build(desk.data, {**half, b".gitprov-tmp-123-4": File(b"ha")})
+    build(desk.data, {**half, b".gitprov-tmp-123-0badf00d-4": File(b"ha")})
     checkout(desk, keeper, new, expected=old)
     assert read_back(desk.data) == {b"%02d" % i: File(b"new") for i in range(9)}
 

@@ -185,7 +185,7 @@ def test_a_link_that_leaves_the_artifact_is_named_with_its_target(desk: Desk, ta
     assert caught.value.hint
 
 
-@pytest.mark.parametrize("target", ["b", "./b", "nowhere", "b/../c", "sub//x"])
+@pytest.mark.parametrize("target", ["b", "./b", "nowhere", "sub//x"])
 def test_a_link_that_stays_inside_is_kept_as_its_text(desk: Desk, target: str) -> None:
     build(desk.data, {b"l": Link(target.encode())})
     assert desk.scan().root == naive_root({b"l": Link(target.encode())})
@@ -328,7 +328,7 @@ def test_a_folder_swapped_for_a_link_is_not_followed(desk: Desk, tmp_path: Path)
 
 
 def test_temporary_files_of_a_killed_checkout_are_no_data(desk: Desk) -> None:
-    build(desk.data, {b"a": File(b"1"), b".gitprov-tmp-1-2": File(b"half")})
+    build(desk.data, {b"a": File(b"1"), b".gitprov-tmp-1-0badf00d-2": File(b"half")})
     assert desk.scan().root == naive_root({b"a": File(b"1")})
 
 
