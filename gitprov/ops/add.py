@@ -203,6 +203,10 @@ def _target(ws: Workspace, path: RepoPath) -> _Target:
 def _has_pointer(ws: Workspace, artifact: RepoPath) -> bool:
     """Whether an artifact has a pointer, be it edited into nonsense."""
     where = pointer_path(artifact)
+    if os.path.islink(on_disk(ws.worktree, where)):
+        raise UsageError(
+            f"{where} is there, and is no pointer: it is a symbolic link", hint="move it away"
+        )
     try:
         return read_pointer(ws.worktree, artifact) is not None
     except MalformedError as exc:
