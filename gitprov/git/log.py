@@ -228,15 +228,20 @@ class LogReader:
         if found is None:
             raise UnavailableError(f"the log {self.ref} is not complete: {commit} is missing")
         todo = [(b"", found.tree)]
+        folders: set[str] = set()
         while todo:
             folder, oid = todo.pop()
+            # No two folders of a log are alike; a few that are would stand for billions of files.
+            if oid in folders:
+                raise self._malformed(folder, "it is the same folder as another")
+            folders.add(oid)
             for entry in self._objects.tree(oid):
                 path = folder + entry.name
                 if entry.is_tree and path.count(b"/") < 8:
                     todo.append((path + b"/", entry.oid.hex()))
                 else:
                     self._files[path] = entry.oid.hex()
-            if len(self._files) + len(todo) > MAX_FILES:
+            if len(self._files) + len(folders) + len(todo) > MAX_FILES:
                 raise MalformedError(f"the log {self.ref} has more than {MAX_FILES} files")
         for path in self._files:
             if path in (CHECKPOINT, KEY):
@@ -378,7 +383,10 @@ class LogRef(NamedTuple):
 
 
 def known_logs(repo: Repository) -> list[LogRef]:
-    """Returns every log in the repository: its own, then what remotes have sent."""
+    """Returns every log in the repository: its own, then what remotes have sent.
+
+    A remote chooses what lies below its folder: only `<key id>` counts there.
+    """
     logs = (_log_ref(ref, oid) for ref, oid in repo.refs("refs/gitprov/").items())
     return sorted(filter(None, logs), key=lambda log: (log.remote or "", log.ref))
 
@@ -389,9 +397,18 @@ def _log_ref(ref: str, commit: str) -> LogRef | None:
         return None
     if place + "/" == LOCAL_PREFIX:
         return LogRef(ref, key_id, None, commit)
-    if place.startswith(REMOTE_PREFIX) and place.endswith("/log"):
-        return LogRef(ref, key_id, place[len(REMOTE_PREFIX) : -len("/log")], commit)
+    remote, log, below = ref.removeprefix(REMOTE_PREFIX).partition("/log/")
+    if ref.startswith(REMOTE_PREFIX) and log and below == key_id and _is_utf8(remote):
+        return LogRef(ref, key_id, remote, commit)
     return None
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def remote_log_prefix(remote: str) -> str:

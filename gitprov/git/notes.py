@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
+from gitprov.core.paths import show
 from gitprov.errors import MalformedError
 from gitprov.git.objects import ObjectReader, TreeEntry
 from gitprov.git.repo import Repository
@@ -13,6 +14,9 @@ NOTES_REF = "refs/notes/gitprov"
 _FLAT = 256
 """A folder of notes with more entries than this is fanned out."""
 
+MAX_NOTES = 1 << 22
+"""A tree with more notes than this is refused."""
+
 _PAIR = re.compile(rb"[0-9a-f]{2}")
 
 
@@ -22,18 +26,21 @@ _UNREADABLE = (MalformedLine(b"", f"a note is missing or larger than {MAX_NOTE_B
 class NotesTree:
     """One tree of notes, with any fan-out that git writes, also a mixed one; read lazily."""
 
-    def __init__(self, objects: ObjectReader, tree: str | None, hash_len: int) -> None:
-        """Takes the id of the tree, None for no notes at all."""
+    def __init__(
+        self, objects: ObjectReader, tree: str | None, hash_len: int, *, ref: str = NOTES_REF
+    ) -> None:
+        """Takes the id of the tree, None for no notes at all, and the ref's name for errors."""
+        self.ref = ref
         self._objects = objects
         self._hex_len = 2 * hash_len
         self._root = tree
         self._folders: dict[bytes, list[TreeEntry]] = {}
 
     @classmethod
-    def at(cls, repo: Repository, commit: str | None) -> "NotesTree":
+    def at(cls, repo: Repository, commit: str | None, *, ref: str = NOTES_REF) -> "NotesTree":
         """Returns the notes as of a commit of a notes ref."""
         found = None if commit is None else repo.objects.commit(commit)
-        return cls(repo.objects, found.tree if found else None, repo.hash_len)
+        return cls(repo.objects, found.tree if found else None, repo.hash_len, ref=ref)
 
     def find(self, commit: str) -> dict[bytes, str]:
         """Returns where a commit's note is: paths with git blob ids; a mixed tree may hold two."""
@@ -42,8 +49,16 @@ class NotesTree:
         return found
 
     def items(self) -> Iterator[tuple[str, bytes, str]]:
-        """Gives every note: commit, path, git blob id. Foreign entries are passed over."""
-        yield from self._walk(b"", b"", self._root)
+        """Gives every note: commit, path, git blob id. Foreign entries are passed over.
+
+        Raises:
+            MalformedError: nobody could have written so many notes.
+        """
+        seen: set[str] = set()
+        for count, item in enumerate(self._walk(b"", b"", self._root, seen)):
+            if count == MAX_NOTES:
+                raise MalformedError(f"{self.ref} holds more than {MAX_NOTES} notes")
+            yield item
 
     def place(self, commits: Iterable[str]) -> dict[str, bytes]:
         """Returns the paths at which new notes belong, fanned out as far as the tree asks for."""
@@ -53,7 +68,10 @@ class NotesTree:
 
     def _entries(self, folder: bytes, tree: str | None) -> list[TreeEntry]:
         if folder not in self._folders:
-            self._folders[folder] = [] if tree is None else self._objects.tree(tree)
+            entries = [] if tree is None else self._objects.tree(tree)
+            if len({entry.name for entry in entries}) != len(entries):
+                raise MalformedError(f"{self.ref}: the folder '{show(folder)}' has a name twice")
+            self._folders[folder] = entries
         return self._folders[folder]
 
     def _search(
@@ -67,12 +85,18 @@ class NotesTree:
                 self._search(below, entry.oid.hex(), rest[2:], found)
 
     def _walk(
-        self, folder: bytes, prefix: bytes, tree: str | None
+        self, folder: bytes, prefix: bytes, tree: str | None, seen: set[str]
     ) -> Iterator[tuple[str, bytes, str]]:
+        # The rest of a commit's id does not occur twice; twenty folders, each with ten times the
+        # one below it, would stand for more notes than there are commits.
+        if tree is not None and tree in seen:
+            raise MalformedError(f"{self.ref}: the folder '{show(folder)}' is there twice")
+        if tree is not None:
+            seen.add(tree)
         for entry in self._entries(folder, tree):
             name = prefix + entry.name
             if entry.is_tree and _PAIR.fullmatch(entry.name) and len(name) < self._hex_len:
-                yield from self._walk(folder + entry.name + b"/", name, entry.oid.hex())
+                yield from self._walk(folder + entry.name + b"/", name, entry.oid.hex(), seen)
             elif not entry.is_tree and len(name) == self._hex_len and _is_hex(name):
                 yield name.decode("ascii"), folder + entry.name, entry.oid.hex()
 

@@ -1,7 +1,9 @@
 """A repository: where it is, what its refs say, and how its objects are read."""
 
 import os
+import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, Self, cast
 
@@ -15,6 +17,12 @@ MINIMUM_GIT = "2.31"
 _OWN_REFS = ("refs/notes/*", "refs/gitprov/*", "refs/stash")
 # The first is known from git 2.44 on; the second stops the older ones at the transport.
 _OFFLINE = {"GIT_NO_LAZY_FETCH": "1", "GIT_ALLOW_PROTOCOL": "none"}
+_BELOW = ("refs/", "refs/tags/", "refs/heads/", "refs/remotes/")
+"""Where git looks for a short name, in this order; at the end also for a remote's HEAD."""
+
+_RANGE = re.compile(r"\.{2,3}")
+_SUFFIX = re.compile(r"[~^:]|@\{")
+_ABBREVIATED = re.compile(r"(?:.*-g)?([0-9a-fA-F]{4,64})", re.ASCII | re.DOTALL)
 _LOCK_PAUSE_SECONDS = 0.05
 _LOCK_ATTEMPTS = 40
 
@@ -118,9 +126,10 @@ class Repository:
         """Returns the full id of the commit that a revision names.
 
         Raises:
-            UsageError: there is no such commit.
+            UsageError: there is no such commit, or the name may mean several.
         """
         check_rev(rev)
+        self._check_ambiguous([_name_in(rev)])
         found = self.objects.get(rev + "^{commit}")
         if found is None or found.type != "commit":
             hint = "this clone is shallow: `git fetch --unshallow`" if self.is_shallow else None
@@ -144,10 +153,11 @@ class Repository:
             reverse: oldest first.
 
         Raises:
-            UsageError: a revision is unknown.
+            UsageError: a revision is unknown, or a name in it may mean several.
         """
         for rev in revs:
             check_rev(rev)
+        self._check_ambiguous(_name_in(part) for rev in revs for part in _RANGE.split(rev))
         options = ["--topo-order"]
         if limit is not None:
             options.append(f"--max-count={limit}")
@@ -159,6 +169,50 @@ class Repository:
         if done.returncode:
             raise UsageError(f"cannot list the commits of {' '.join(revs)}: {_last(done.stderr)}")
         return done.stdout.decode("ascii").split()
+
+    def _check_ambiguous(self, names: Iterable[str]) -> None:
+        """Refuses names that stand for more than one thing.
+
+        git takes the first it finds and only warns: whoever may push a tag `origin/main` would
+        decide what the user's `origin/main` means. A full id and `HEAD` cost nothing here.
+        """
+        short = {name for name in names if not self._is_certain(name)}
+        # A pattern that is no name of a ref would be a glob.
+        places = {name: _places(name) for name in short if not set(name) & set("*?[\\")}
+        if not places:
+            return
+        patterns = [place for some in places.values() for place in some]
+        output = self.git.run("for-each-ref", "--format=%(refname)", *patterns)
+        present = set(os.fsdecode(output).splitlines())
+        for name, some in sorted(places.items()):
+            if name in present:
+                continue  # a full name comes first, and nothing can hide it
+            found = [place for place in some if place in present]
+            if name.startswith("refs/") and found:
+                raise UsageError(f"there is no {name}, only {', '.join(found)}")
+            hint = f"give the full name of the ref: {found[-1]}" if found else None
+            if found:
+                found += [f"the commit {oid}" for oid in self._abbreviated(name)]
+            if len(found) > 1:
+                raise UsageError(f"{name!r} is ambiguous: {', '.join(found)}", hint=hint)
+
+    def _is_certain(self, name: str) -> bool:
+        if name in ("", "@", "HEAD"):
+            return True
+        if len(name) == 2 * self.hash_len and _ABBREVIATED.fullmatch(name):
+            return True
+        # ORIG_HEAD, FETCH_HEAD and their like; a ref of that name does not hide them.
+        return name.endswith("_HEAD") and os.path.isfile(os.path.join(self.git_dir, name))
+
+    def _abbreviated(self, name: str) -> list[str]:
+        """The commits that a name, as an abbreviated id or as git describe's, could mean."""
+        found = _ABBREVIATED.fullmatch(name)
+        if found is None:
+            return []
+        done = self.git.call("rev-parse", f"--disambiguate={found[1].lower()}")
+        oids = done.stdout.decode("ascii").split()
+        headers = ((oid, self.objects.header(oid)) for oid in oids)
+        return [oid for oid, header in headers if header and header.type == "commit"]
 
     def refs(self, prefix: str) -> dict[str, str]:
         """Returns refs below a prefix, or the ref of that very name, with what they point to."""
@@ -206,6 +260,15 @@ def check_rev(rev: str) -> None:
     """Refuses what git would take for an option, and what cannot be a revision."""
     if not rev or rev.startswith("-") or "\n" in rev or "\0" in rev:
         raise UsageError(f"not a revision: {rev!r}")
+
+
+def _name_in(rev: str) -> str:
+    """The name that a revision begins with: `main` in `main~2`, `^main` and `main@{1}`."""
+    return _SUFFIX.split(rev.removeprefix("^"), maxsplit=1)[0]
+
+
+def _places(name: str) -> list[str]:
+    return [name, *(place + name for place in _BELOW), f"refs/remotes/{name}/HEAD"]
 
 
 def _rev_parse(git: Git) -> tuple[str, str, str, str, str | None]:

@@ -24,7 +24,7 @@ from gitprov.git.objects import (
 )
 from gitprov.model.entry import Entry, manifest_root
 from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
-from gitprov.model.record import ArtifactLeaf
+from gitprov.model.record import MAX_LEAVES, ArtifactLeaf
 
 SCHEMA = """
 CREATE TABLE git_blobs (
@@ -37,6 +37,9 @@ CREATE TABLE git_trees (
 
 MAX_DEPTH = 400
 """Folders nested deeper than this are refused: Python's stack is not endless."""
+
+MAX_SIZE = (1 << 63) - 1
+"""A folder of more bytes than this is refused: folders that are alike can stand for any number."""
 
 _EXECUTABLE_BIT = 0o100
 _TYPE_MASK = 0o170000
@@ -72,7 +75,8 @@ class TreeDigests:
         """Returns the tree with that id.
 
         Raises:
-            MalformedError: a pointer is not well formed; the message names it.
+            MalformedError: a pointer is not well formed, the message names it; or there are more
+                pointers or bytes than a record can hold.
             UnavailableError: git does not have an object (a shallow or partial clone).
         """
         return self._tree(oid, b"", 0)
@@ -121,6 +125,8 @@ class TreeDigests:
             if kind == TREE_MODE:
                 tree = self._tree(row.oid, folder + row.name + b"/", depth + 1)
                 entries.append(Entry(row.name, "d", tree.root, tree.size))
+                # Asked before the leaves are made: a hundred trees can stand for a billion.
+                _check_leaves(len(artifacts) + len(tree.artifacts), folder)
                 if tree.artifacts:
                     artifacts += _moved(tree.artifacts, row.name, folder)
             elif kind == SUBMODULE_MODE:
@@ -133,7 +139,11 @@ class TreeDigests:
                     artifacts.append(self._artifact(row, folder, size))
         # git sorts a folder as if its name ended in a slash; manifests sort by the name alone.
         entries.sort()
-        return CodeTree(manifest_root(entries), sum(e.size for e in entries), tuple(artifacts))
+        _check_leaves(len(artifacts), folder)
+        size = sum(entry.size for entry in entries)
+        if size > MAX_SIZE:
+            raise MalformedError(f"{_place(folder)} has more than {MAX_SIZE} bytes")
+        return CodeTree(manifest_root(entries), size, tuple(artifacts))
 
     def _artifact(self, row: TreeEntry, folder: bytes, size: int) -> ArtifactLeaf:
         try:
@@ -194,6 +204,15 @@ def _gone(kind: str, oid: str) -> UnavailableError:
         f"git has no {kind} {oid}",
         hint="fetch the missing objects: git fetch --unshallow, or git fetch --refetch",
     )
+
+
+def _check_leaves(artifacts: int, folder: bytes) -> None:
+    if artifacts >= MAX_LEAVES:  # the code is a leaf as well
+        raise MalformedError(f"{_place(folder)} has more than {MAX_LEAVES - 1} pointers")
+
+
+def _place(folder: bytes) -> str:
+    return f"the folder {show(folder[:80])}" if folder else "the commit"
 
 
 def _file_kind(row: TreeEntry) -> str:
