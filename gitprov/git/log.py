@@ -17,6 +17,7 @@ from gitprov.core.digest import DIGEST_BYTES, Digest, Sha256Digest
 from gitprov.core.merkle import LOG, consistency_proof, inclusion_proof, root
 from gitprov.core.paths import show
 from gitprov.errors import MalformedError, UnavailableError
+from gitprov.git.log_files import list_files
 from gitprov.git.objects import ObjectReader
 from gitprov.git.repo import Repository
 from gitprov.git.tiles import (
@@ -40,8 +41,6 @@ PRIVATE_KEY_FILE = "log.key"
 
 MAX_SIGNED_NOTE_BYTES = 64 << 10
 MAX_KEY_BYTES = 1024
-MAX_FILES = 1 << 20
-"""A tree with more files than this is refused: that would be a log of 130 million records."""
 
 _ENTRY_HEAD = DIGEST_BYTES.to_bytes(2, "big")
 _ENTRY_BYTES = len(_ENTRY_HEAD) + DIGEST_BYTES
@@ -224,25 +223,7 @@ class LogReader:
         return size
 
     def _list(self, commit: str) -> None:
-        found = self._objects.commit(commit)
-        if found is None:
-            raise UnavailableError(f"the log {self.ref} is not complete: {commit} is missing")
-        todo = [(b"", found.tree)]
-        folders: set[str] = set()
-        while todo:
-            folder, oid = todo.pop()
-            # No two folders of a log are alike; a few that are would stand for billions of files.
-            if oid in folders:
-                raise self._malformed(folder, "it is the same folder as another")
-            folders.add(oid)
-            for entry in self._objects.tree(oid):
-                path = folder + entry.name
-                if entry.is_tree and path.count(b"/") < 8:
-                    todo.append((path + b"/", entry.oid.hex()))
-                else:
-                    self._files[path] = entry.oid.hex()
-            if len(self._files) + len(folders) + len(todo) > MAX_FILES:
-                raise MalformedError(f"the log {self.ref} has more than {MAX_FILES} files")
+        self._files = list_files(self._objects, commit, self.ref)
         for path in self._files:
             if path in (CHECKPOINT, KEY):
                 continue
