@@ -5,12 +5,12 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import unicodedata
 from pathlib import Path
 
 import pytest
 
+from gitprov.platform.locks import file_lock
 from tests.support.cli import GITPROV, environment, finish, gitprov, gitprov_process, ok, refused
 from tests.support.cli import start as start_gitprov
 from tests.support.datasets import everything, large_object, make, with_record
@@ -247,24 +247,21 @@ def test_a_reader_that_goes_away_is_no_error(repo: Path) -> None:
     assert listing.wait() == 128 + signal.SIGPIPE
 
 
-@pytest.mark.slow
 def test_an_interrupt_ends_with_130_and_leaves_the_old_state(data: Path) -> None:
-    before = everything(data)
-    with (data / "data/huge").open("wb") as file:
-        file.truncate(6 << 30)
-    adding = start_gitprov(data, "add", "data")
-    tmp = data / ".git/gitprov/tmp"
-    deadline = time.monotonic() + 30
-    while not any(tmp.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    time.sleep(0.1)
-    adding.send_signal(signal.SIGINT)
-    ended = finish(adding)
-    (data / "data/huge").unlink()
+    # The lock holds the command at its last step: everything is stored, no pointer is written.
+    with file_lock(str(data / ".git/gitprov/pointers.lock")):
+        before = everything(data)
+        (data / "data/new").write_bytes(b"new" * 200_000)
+        adding = start_gitprov(data, "add", "data")
+        assert adding.stderr is not None
+        assert "waiting for another gitprov" in adding.stderr.readline()
+        adding.send_signal(signal.SIGINT)
+        ended = finish(adding)
+    (data / "data/new").unlink()
     assert (ended.code, ended.err.strip()) == (130, "gitprov: interrupted")
     assert ended.out == ""
     assert everything(data) == before
-    assert not any(path for path in tmp.iterdir() if path.is_dir())
+    assert not any(path for path in (data / ".git/gitprov/tmp").iterdir() if path.is_dir())
     ok(data, "fsck")
 
 
