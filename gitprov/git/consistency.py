@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from gitprov.core.merkle import LOG, verify_consistency
 from gitprov.errors import UnavailableError, VerificationError
 from gitprov.git.heads import Head, note_heads, read_heads
-from gitprov.git.log import LogReader, known_logs, remote_log_prefix
+from gitprov.git.log import LOCAL_PREFIX, LogReader, known_logs, remote_log_prefix
 from gitprov.git.repo import Repository
 from gitprov.git.sync import FETCH_TIMEOUT_SECONDS, fetch, place_of, unreachable
 from gitprov.model.signed_note import VerifierKey, open_note
@@ -23,6 +23,7 @@ class LogCheck:
         ok: whether everything holds.
         detail: one sentence.
         proof: the consistency proof from `seen` to `head`.
+        signed: the newest head that the log's key has signed: all that is worth remembering.
     """
 
     key_id: str
@@ -32,6 +33,7 @@ class LogCheck:
     ok: bool
     detail: str
     proof: tuple[bytes, ...] = ()
+    signed: Head | None = None
 
 
 def check_remote(
@@ -39,7 +41,7 @@ def check_remote(
 ) -> list[LogCheck]:
     """Fetches a remote's logs and checks each: its tiles, its signature, what was seen before.
 
-    Heads that hold are remembered; a log that fails leaves the memory as it was.
+    Signed heads that hold are remembered; a log that fails leaves the memory as it was.
 
     Raises:
         UnavailableError: the remote does not answer.
@@ -50,7 +52,7 @@ def check_remote(
     heads = read_heads(repo)
     seen = heads.get(place, {})
     prefix = remote_log_prefix(place)
-    kept = {ref.removeprefix(prefix) for ref in repo.refs(prefix)}
+    kept = {log.key_id for log in known_logs(repo) if log.remote == place}
     checks: list[LogCheck] = []
     for key_id in sorted(kept | seen.keys()):
         if key_id not in present:
@@ -63,7 +65,7 @@ def check_remote(
             if key_id in logs and there != place
         }
         checks.append(_check(repo, prefix + key_id, seen.get(key_id), elsewhere))
-    note_heads(repo, place, {c.key_id: c.head for c in checks if c.ok and c.head is not None})
+    note_heads(repo, place, {c.key_id: c.signed for c in checks if c.ok and c.signed})
     return checks
 
 
@@ -81,28 +83,49 @@ def check_log(log: LogReader) -> Head:
     key = VerifierKey.parse(vkey)
     if key.key_id != log.key_id:
         raise VerificationError(f"the log {log.ref} holds the key of another log, {key.key_id}")
-    note = log.signed_note()
-    if note is not None:
-        signed = open_note(note, [key])
-        if signed.origin != key.name:
-            raise VerificationError(f"the signed head of {log.ref} is one of {signed.origin!r}")
-        if signed.size > log.size or log.root(signed.size) != signed.root:
-            raise VerificationError(
-                f"the log {log.ref} is not what its signed head says: "
-                f"signed size {signed.size}, root {signed.root}; here {_head(log)}"
-            )
+    _signed(log, key)
     return _head(log)
+
+
+def signed_head(log: LogReader, key_id: str) -> Head | None:
+    """Returns the head of a log that the key of that id has signed; None when none holds.
+
+    Whoever may push can add entries to another's log, but not sign them. A head that was seen is
+    held against the log for ever, so only what its owner has signed may be remembered.
+    """
+    try:
+        key = VerifierKey.parse(log.vkey() or "")
+        return _signed(log, key) if key.key_id == key_id else None
+    except (VerificationError, UnavailableError):
+        return None
+
+
+def _signed(log: LogReader, key: VerifierKey) -> Head | None:
+    note = log.signed_note()
+    if note is None:
+        return None
+    signed = open_note(note, [key])
+    if signed.origin != key.name:
+        raise VerificationError(f"the signed head of {log.ref} is one of {signed.origin!r}")
+    if signed.size > log.size or log.root(signed.size) != signed.root:
+        raise VerificationError(
+            f"the log {log.ref} is not what its signed head says: "
+            f"signed size {signed.size}, root {signed.root}; here {_head(log)}"
+        )
+    return Head(signed.size, signed.root)
 
 
 def _check(repo: Repository, ref: str, seen: Head | None, elsewhere: dict[str, Head]) -> LogCheck:
     key_id = ref.rpartition("/")[2]
     vkey: str | None = None
     head: Head | None = None
+    signed: Head | None = None
     proof: list[bytes] = []
     try:
         log = LogReader.open(repo, ref)
         vkey = log.vkey()
         head = check_log(log)
+        signed = signed_head(log, key_id)
         if seen is not None:
             proof = _extends(log, seen)
         for place, other in elsewhere.items():
@@ -111,7 +134,7 @@ def _check(repo: Repository, ref: str, seen: Head | None, elsewhere: dict[str, H
     except (VerificationError, UnavailableError) as exc:
         return LogCheck(key_id, vkey, seen, head, False, str(exc))
     before = f"extends the head seen before, {seen}" if seen else "is seen for the first time"
-    return LogCheck(key_id, vkey, seen, head, True, f"{head}: {before}", tuple(proof))
+    return LogCheck(key_id, vkey, seen, head, True, f"{head}: {before}", tuple(proof), signed)
 
 
 def _extends(log: LogReader, seen: Head) -> list[bytes]:
@@ -157,4 +180,5 @@ def _listed(repo: Repository, remote: str, timeout: float) -> set[str]:
     if done.returncode:
         raise unreachable("list the logs of", remote, done)
     lines = done.stdout.decode("utf-8", "replace").splitlines()
-    return {line.rpartition("/")[2] for line in lines}
+    names = (line.partition("\t")[2] for line in lines)
+    return {name.removeprefix(LOCAL_PREFIX) for name in names if name.startswith(LOCAL_PREFIX)}

@@ -379,17 +379,10 @@ def _log_ref(ref: str, commit: str) -> LogRef | None:
     if place + "/" == LOCAL_PREFIX:
         return LogRef(ref, key_id, None, commit)
     remote, log, below = ref.removeprefix(REMOTE_PREFIX).partition("/log/")
-    if ref.startswith(REMOTE_PREFIX) and log and below == key_id and _is_utf8(remote):
+    utf8 = not any("\ud800" <= c <= "\udfff" for c in remote)
+    if ref.startswith(REMOTE_PREFIX) and log and below == key_id and utf8:
         return LogRef(ref, key_id, remote, commit)
     return None
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def remote_log_prefix(remote: str) -> str:

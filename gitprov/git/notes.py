@@ -134,7 +134,10 @@ class Notes:
         """
         self._repo = repo
         self.refs = dict(notes_refs(repo) if refs is None else refs)
-        self._trees = {ref: NotesTree.at(repo, commit) for ref, commit in self.refs.items()}
+        self._trees = {
+            ref: NotesTree.at(repo, commit, ref=ref) for ref, commit in self.refs.items()
+        }
+        self._problems: dict[str, MalformedLine] = {}
 
     def lines(self, commit: str) -> tuple[NoteLine, ...]:
         """Returns the lines of a commit's notes, sorted by their bytes, each once.
@@ -150,21 +153,24 @@ class Notes:
     def lines_many(self, commits: Iterable[str]) -> dict[str, tuple[NoteLine, ...]]:
         """Returns the lines of many commits at once; a commit without a note has none.
 
-        A note that is missing or too large is one malformed line: somebody who may push notes
-        must not be able to keep us from the others.
+        A note that is missing or too large is one malformed line, and so is every remote whose
+        notes cannot be listed: somebody who may push notes must not be able to keep us from the
+        others.
         """
+        texts = list(self.texts(commits))
+        problems = tuple(self._problems.values())
         return {
-            commit: _UNREADABLE if text is None or len(text) > MAX_NOTE_BYTES else parse_note(text)
-            for commit, text in self.texts(commits)
+            commit: problems
+            + (_UNREADABLE if text is None or len(text) > MAX_NOTE_BYTES else parse_note(text))
+            for commit, text in texts
         }
 
     def texts(self, commits: Iterable[str]) -> Iterator[tuple[str, bytes | None]]:
         """Yields the joined notes of commits unparsed; None when one of them cannot be read."""
         wanted = {commit: set[str]() for commit in commits}
-        for tree in self._trees.values():
-            for commit, _, oid in tree.items():
-                if commit in wanted:
-                    wanted[commit].add(oid)
+        for commit, oid in self._items():
+            if commit in wanted:
+                wanted[commit].add(oid)
         blobs: dict[str, bytes] = {}
         oids = sorted({oid for some in wanted.values() for oid in some})
         for oid, found in self._repo.objects.get_many(oids, limit=MAX_NOTE_BYTES, skip_larger=True):
@@ -176,7 +182,19 @@ class Notes:
 
     def commits(self) -> set[str]:
         """Returns the commits that have a note anywhere."""
-        return {commit for tree in self._trees.values() for commit, _, _ in tree.items()}
+        return {commit for commit, _ in self._items()}
+
+    def _items(self) -> Iterator[tuple[str, str]]:
+        """Gives commits with the git blob ids of their notes; a remote's odd tree gives none."""
+        for ref, tree in self._trees.items():
+            try:
+                items = [(commit, oid) for commit, _, oid in tree.items()]
+            except MalformedError as exc:
+                if ref == NOTES_REF:
+                    raise
+                self._problems[ref] = MalformedLine(ref.encode("utf-8", "replace"), str(exc))
+            else:
+                yield from items
 
     def _union(self, commit: str, notes: list[bytes]) -> tuple[NoteLine, ...]:
         try:

@@ -116,23 +116,38 @@ def fetch(repo: Repository, remote: str, *, timeout: float = FETCH_TIMEOUT_SECON
         raise unreachable("fetch from", remote, done)
 
 
-def merge_notes(repo: Repository, *, waiting: Waiting | None = None) -> bool:
+def merge_notes(
+    repo: Repository, *, only: str | None = None, waiting: Waiting | None = None
+) -> bool:
     """Joins what remotes have sent into the local notes, line by line; nothing is ever dropped.
 
     When both sides have moved, the new commit has both as parents, so that a push of it is a
     fast-forward there.
 
+    Args:
+        repo: the repository.
+        only: the tracking ref that matters; what is wrong with others is passed over then.
+        waiting: told when another process holds the lock for long.
+
     Returns:
         Whether the local notes changed.
 
     Raises:
-        MalformedError: a remote's note is too large to be ours.
+        MalformedError: a remote's notes cannot be ours; those of the others are joined.
     """
     changed = False
+    problem: MalformedError | None = None
     with file_lock(f"{repo.data_dir}/{NOTES_LOCK}", waiting=waiting):
         for ref, theirs in repo.refs("refs/notes/").items():
-            if is_tracking(ref):
+            if not is_tracking(ref):
+                continue
+            try:
                 changed |= _merge_one(repo, ref, theirs)
+            except MalformedError as exc:
+                if only in (None, ref):
+                    problem = exc
+    if problem is not None:
+        raise problem
     return changed
 
 
@@ -147,7 +162,8 @@ def push(
 
     Raises:
         VerificationError: the remote's copy of our log is not a beginning of ours.
-        UnavailableError: the remote does not answer or keeps refusing.
+        UnavailableError: the remote does not answer or keeps refusing, or its notes cannot be
+            joined with ours.
     """
     deadline = time.monotonic() + timeout
     key = read_log_key(repo)
@@ -155,7 +171,14 @@ def push(
     said = "others keep pushing"
     for attempt in range(1, PUSH_ATTEMPTS + 1):
         fetch(repo, remote, timeout=_left(deadline))
-        merge_notes(repo, waiting=waiting)
+        try:
+            merge_notes(repo, only=tracking_ref(place), waiting=waiting)
+        except MalformedError as exc:
+            # Not a verdict on the log: the user's own push goes on with a warning.
+            raise UnavailableError(
+                f"the notes at {remote} cannot be joined with ours: {exc}",
+                hint=f"put {NOTES_REF} right at {remote}",
+            ) from exc
         head = check_own_log(repo, place, key)
         wanted = _to_push(repo, place, key)
         if not wanted:
@@ -223,6 +246,12 @@ def place_of(repo: Repository, remote: str) -> str:
     check_rev(remote)
     if remote not in remotes(repo):
         return "address-" + hashlib.sha256(remote.encode("utf-8", "replace")).hexdigest()[:16]
+    # What lies below a remote's folder is the remote's own choice, so its name must end first.
+    if "/log/" in f"{remote}/":
+        raise UsageError(
+            f"gitprov cannot keep the logs of a remote called {remote!r}",
+            hint=f"git remote rename {remote} origin",
+        )
     # Its tracking ref would lie below refs/notes/gitprov, where git cannot have one.
     if remote == "gitprov" or remote.startswith("gitprov/"):
         raise UsageError(
@@ -240,6 +269,8 @@ def _merge_one(repo: Repository, ref: str, theirs: str) -> bool:
         if ours is None or _is_ancestor(repo, ours, theirs):
             if ours == theirs:
                 return False
+            for _ in NotesTree.at(repo, theirs, ref=ref).items():
+                pass  # what cannot be listed must not become ours
             if repo.update_ref(NOTES_REF, theirs, ours):
                 return True
         elif _is_ancestor(repo, theirs, ours):
@@ -262,7 +293,7 @@ def _joined(repo: Repository, ours: str, theirs: str, ref: str) -> dict[bytes, b
     local = NotesTree.at(repo, ours)
     known = {(commit, oid) for commit, _, oid in local.items()}
     wanted: dict[str, list[str]] = {}
-    for commit, _, oid in NotesTree.at(repo, theirs).items():
+    for commit, _, oid in NotesTree.at(repo, theirs, ref=ref).items():
         if (commit, oid) not in known:
             wanted.setdefault(oid, []).append(commit)
     added: dict[str, bytes] = {}

@@ -7,9 +7,10 @@ from gitprov.config import TRACKED_NAME, Config, load_yaml
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.core.merkle import LOG
 from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.consistency import signed_head
 from gitprov.git.heads import Head as SeenHead
 from gitprov.git.heads import Heads, note_heads, read_heads
-from gitprov.git.log import LogReader, known_logs, read_log_key
+from gitprov.git.log import LogKey, LogReader, known_logs, read_log_key
 from gitprov.git.notes import Notes
 from gitprov.git.tree_digest import TreeDigests
 from gitprov.model.note import AnchorLine, NoteLine
@@ -117,17 +118,45 @@ def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[st
 
 
 def _open_logs(ws: Workspace) -> Iterator[_Log]:
+    """Opens every log once, under however many names it is here.
+
+    Who may push can copy a log to any number of refs. Of the copies that lie under the name of
+    another key, which was never seen here, the first is reported; the others say nothing more.
+    """
     heads = read_heads(ws.repo)
+    opened: dict[str, LogReader | MalformedError | UnavailableError] = {}
+    copied: set[tuple[str, str]] = set()
     for ref in known_logs(ws.repo):
         place = ref.remote or HERE
         seen = _seen(heads, ref.remote, ref.key_id)
-        try:
-            reader = LogReader.open(ws.repo, ref.ref)
-            reader.root()
-        except (MalformedError, UnavailableError) as exc:
-            yield _Log(place, None, ref.key_id, str(exc), seen)
-        else:
+        if ref.commit not in opened:
+            opened[ref.commit] = _open(ws, ref.ref, ref.commit)
+        reader = opened[ref.commit]
+        if seen is None and isinstance(reader, LogReader) and not _is_own(reader, ref.key_id):
+            if (place, ref.commit) in copied:
+                continue
+            copied.add((place, ref.commit))
+        if isinstance(reader, LogReader):
             yield _Log(place, reader, ref.key_id, "", seen)
+        else:
+            yield _Log(place, None, ref.key_id, str(reader), seen)
+
+
+def _open(ws: Workspace, ref: str, commit: str) -> LogReader | MalformedError | UnavailableError:
+    try:
+        reader = LogReader(ws.objects, ref, commit)
+        reader.root()
+    except (MalformedError, UnavailableError) as exc:
+        return exc
+    return reader
+
+
+def _is_own(reader: LogReader, key_id: str) -> bool:
+    """Whether a log holds the key of that id."""
+    try:
+        return LogKey.parse(reader.vkey() or "").key_id == key_id
+    except (MalformedError, UnavailableError):
+        return False
 
 
 def _seen(heads: Heads, remote: str | None, key_id: str) -> SeenHead | None:
@@ -257,7 +286,11 @@ def _signed_size(checkpoint: str | None) -> set[int]:
 
 
 def _remember(ws: Workspace, logs: Sequence[_Log], report: Report) -> None:
-    """Keeps the heads of logs that no finding speaks against: later ones must extend them."""
+    """Keeps the heads of logs that no finding speaks against: later ones must extend them.
+
+    Of this clone's own log that is all of it, of any other what its key has signed.
+    """
+    own = read_log_key(ws.repo)
     wrong = {
         finding.subject
         for commit in report.commits
@@ -265,6 +298,11 @@ def _remember(ws: Workspace, logs: Sequence[_Log], report: Report) -> None:
         if finding.check == "log" and finding.verdict is not Verdict.PASS
     }
     for log in logs:
-        if log.reader is not None and log.key_id not in wrong and log.reader.size:
-            head = SeenHead(log.reader.size, log.reader.root())
+        if log.reader is None or log.key_id in wrong or not log.reader.size:
+            continue
+        if log.place == HERE and own is not None and own.key_id == log.key_id:
+            head: SeenHead | None = SeenHead(log.reader.size, log.reader.root())
+        else:
+            head = signed_head(log.reader, log.key_id)
+        if head is not None:
             note_heads(ws.repo, log.place, {log.key_id: head})

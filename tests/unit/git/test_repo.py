@@ -157,3 +157,31 @@ def test_a_rebase_under_way_is_seen(path: Path, repo: Repository) -> None:
 
 def test_our_folder_is_private(repo: Repository) -> None:
     assert Path(repo.data_dir).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_name_that_means_several_things_is_refused(path: Path, repo: Repository) -> None:
+    first, second = commit(path, {"a": "1"}), commit(path, {"a": "2"})
+    git(path, "tag", "both", first)
+    git(path, "branch", "both", second)
+    git(path, "update-ref", "refs/remotes/origin/main", second)
+    git(path, "tag", "origin/main", first)
+    git(path, "tag", second[:8], first)
+    git(path, "update-ref", "refs/tags/refs/heads/gone", first)
+    for rev in ("both", "both~0", "origin/main", second[:8], "refs/heads/gone"):
+        with pytest.raises(UsageError, match=r"ambiguous|only refs/tags/refs/heads/gone"):
+            repo.resolve(rev)
+        for listed in (rev, f"{first}..{rev}", f"{rev}...{first}", f"^{rev}"):
+            with pytest.raises(UsageError, match=r"ambiguous|only refs/tags/refs/heads/gone"):
+                repo.rev_list(listed)
+    assert repo.resolve("refs/heads/both") == second
+    assert repo.resolve("refs/remotes/origin/main") == second
+    assert repo.resolve("heads/both") == second
+    assert repo.resolve(second[:9]) == second
+
+
+def test_a_ref_cannot_hide_head_or_a_full_id(path: Path, repo: Repository) -> None:
+    first, second = commit(path, {"a": "1"}), commit(path, {"a": "2"})
+    for name in ("HEAD", second):
+        git(path, "update-ref", f"refs/tags/{name}", first)
+        assert repo.resolve(name) == second
+    assert repo.resolve("@") == second

@@ -348,6 +348,7 @@ def test_a_remotes_log_is_checked_against_what_was_seen(ada: Repository, bob: Re
     assert (first.seen, first.head and first.head.size) == (None, 3)
     assert "first time" in first.detail
     appended(ada, roots(300, start=3))
+    sign(ada)
     push(ada, "origin")
     [second] = check_remote(bob, "origin")
     assert second.ok
@@ -373,6 +374,7 @@ def test_a_log_that_was_cut_or_rewritten_is_found(
     ada: Repository, bob: Repository, server: Path
 ) -> None:
     appended(ada, roots(3))
+    sign(ada)
     push(ada, "origin")
     [seen] = check_remote(bob, "origin")
     rewritten(ada, server, 2, 0)
