@@ -49,6 +49,12 @@ def odd_names(tree: Tree) -> list[tuple[bytes, str]]:
     return sorted(_odd(tree, b""))
 
 
+def ignored(tree: Tree) -> int:
+    """Returns how many names `.gitprovignore` takes out; a folder counts once."""
+    here = sum(reason == IGNORED for reason in tree.odd.values())
+    return here + sum(map(ignored, tree.children.values()))
+
+
 def _odd(tree: Tree, folder: bytes) -> Iterator[tuple[bytes, str]]:
     for name, reason in tree.odd.items():
         if reason != IGNORED:

@@ -5,10 +5,9 @@ from collections.abc import Iterable, Iterator
 
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
-from gitprov.model.entry import Entry
 from gitprov.model.record import ArtifactLeaf
 from gitprov.ops.compare import leaf_entry
-from gitprov.ops.differences import differences, is_same, odd_names
+from gitprov.ops.differences import differences, ignored, is_same, odd_names
 from gitprov.ops.manifests import loader, reachable, walk
 from gitprov.ops.pointers import on_disk
 from gitprov.ops.store_link import store_link
@@ -51,7 +50,10 @@ class ArtifactLooker:
         path = RepoPath(leaf.path.encode())
         in_worktree = commit == self._head and os.path.lexists(on_disk(self._ws.worktree, path))
         try:
-            changes, whole = self._worktree(path, leaf) if in_worktree else ((), False)
+            tree = self._scan(path) if in_worktree else None
+            changes = () if tree is None else tuple(self._changes(path, leaf, tree))
+            # Nothing differs and it is not whole: only parts of it were checked out.
+            whole = tree is not None and not changes and is_same(tree, leaf_entry(leaf))
             ask_store = self._deep or not (whole or changes)
             stored = self._in_store(leaf) if ask_store else None
         except GitprovError as exc:
@@ -60,33 +62,25 @@ class ArtifactLooker:
         if changes or corrupt:
             state: ArtifactState = "modified" if changes else "corrupt"
             return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *changes))
-        if whole:
-            return ArtifactEvidence(leaf.path, "clean", rehashed=self._deep and stored == ())
+        if tree is not None and whole:
+            rehashed = self._deep and stored == ()
+            return ArtifactEvidence(leaf.path, "clean", rehashed=rehashed, ignored=ignored(tree))
         if stored is None:
             return ArtifactEvidence(leaf.path, "absent")
         if stored:
             return ArtifactEvidence(leaf.path, "missing", changes=stored)
         return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._deep)
 
-    def _worktree(self, path: RepoPath, leaf: ArtifactLeaf) -> tuple[tuple[Change, ...], bool]:
-        """What differs on disk, and whether the whole artifact is there as recorded.
-
-        Nothing differs and it is not whole: only parts of it were checked out.
-        """
+    def _scan(self, path: RepoPath) -> Tree:
         ws = self._ws
         link = store_link(ws)
         stats = _Forgetful(ws.stats) if self._deep else ws.stats
         scanner = Scanner(ws.worktree, stats, progress=self._progress, store_link=link)
-        tree = scanner.scan(path, lenient=True)
-        top = leaf_entry(leaf)
-        changes = tuple(self._changes(path, leaf, top, tree))
-        return changes, not changes and is_same(tree, top)
+        return scanner.scan(path, lenient=True)
 
-    def _changes(
-        self, path: RepoPath, leaf: ArtifactLeaf, top: Entry, tree: Tree
-    ) -> Iterator[Change]:
+    def _changes(self, path: RepoPath, leaf: ArtifactLeaf, tree: Tree) -> Iterator[Change]:
         try:
-            for change in differences(self._ws, path, top, tree):
+            for change in differences(self._ws, path, leaf_entry(leaf), tree):
                 where = f"{leaf.path}/{show(change.path)}" if change.path else leaf.path
                 how: How = "modified" if change.how == "type" else change.how
                 yield Change(how, where)

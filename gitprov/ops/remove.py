@@ -20,14 +20,14 @@ from gitprov.ops.pointers import (
     read_pointer,
     repo_path,
 )
-from gitprov.ops.restore import StoreSource
+from gitprov.ops.restore import StoreSource, need_copies, worktree_lock
 from gitprov.ops.staging import stage_paths
 from gitprov.ops.status import Status, artifact_status
 from gitprov.ops.store_link import store_link
 from gitprov.platform.locks import file_lock
 from gitprov.workspace import Workspace
 from gitprov.worktree.materialize import Materializer
-from gitprov.worktree.plan import make_plan
+from gitprov.worktree.plan import Plan, make_plan, refuse_conflicts
 from gitprov.worktree.scan import Scanner
 
 
@@ -54,16 +54,24 @@ def remove(
         UsageError: a path is no artifact, or its data would be lost; nothing is changed then.
     """
     artifacts = list(dict.fromkeys(_artifact(ws, path) for path in paths))
-    if delete and not force:
-        for artifact in artifacts:
-            _refuse_loss(artifact, artifact_status(ws, artifact))
     removed: list[Removed] = []
-    with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
+    with contextlib.ExitStack() as locks:
+        if delete:
+            locks.enter_context(worktree_lock(ws))
+        lock = os.path.join(ws.repo.data_dir, "pointers.lock")
+        locks.enter_context(file_lock(lock, waiting=ws.waiting))
+        plans: dict[RepoPath, Plan] = {}
+        for artifact in artifacts if delete else ():
+            if not force:
+                _refuse_loss(artifact, artifact_status(ws, artifact))
+            if os.path.lexists(on_disk(ws.worktree, artifact)):
+                plans[artifact] = _plan(ws, artifact, force=force)
         for artifact in artifacts:
-            deleted = delete and _delete(ws, artifact, force=force)
+            if artifact in plans:
+                _delete(ws, plans[artifact])
             _untrack(ws, artifact)
             forget(ws, artifact)
-            removed.append(Removed(artifact, deleted))
+            removed.append(Removed(artifact, artifact in plans))
     return removed
 
 
@@ -92,19 +100,22 @@ def _refuse_loss(artifact: RepoPath, status: Status) -> None:
         )
 
 
-def _delete(ws: Workspace, artifact: RepoPath, *, force: bool) -> bool:
-    """Deletes what the artifact has; ignored files stay, as with `git rm`."""
-    if not os.path.lexists(on_disk(ws.worktree, artifact)):
-        return False
+def _plan(ws: Workspace, artifact: RepoPath, *, force: bool) -> Plan:
+    """Plans to delete what the artifact has; ignored files stay, as with `git rm`."""
     expected, load = None, loader(ws.store)
     if not force:
         pointer = read_pointer(ws.worktree, artifact)
         expected = top_entry(pointer) if pointer is not None else None
-    link = store_link(ws)
-    scanner = Scanner(ws.worktree, ws.stats, store_link=link)
+    scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
     plan = make_plan(scanner, load, artifact, None, expected=expected, force=force)
-    Materializer(ws.worktree, ws.stats, StoreSource(ws.store), store_link=link).apply([plan])
-    return True
+    refuse_conflicts([plan])
+    need_copies(ws.store, plan, expected, load)
+    return plan
+
+
+def _delete(ws: Workspace, plan: Plan) -> None:
+    source = StoreSource(ws.store)
+    Materializer(ws.worktree, ws.stats, source, store_link=store_link(ws)).apply([plan])
 
 
 def _untrack(ws: Workspace, artifact: RepoPath) -> None:

@@ -97,7 +97,7 @@ def checkout(
     found = {item.path: item for item in tracked(ws.repo.git, ws.worktree)}
     wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
     register_here(ws)
-    with _worktree_lock(ws):
+    with worktree_lock(ws):
         plans = [
             _plan(ws, found[artifact], part, force=force)
             for artifact, part in select(found, wanted)
@@ -118,7 +118,7 @@ def restore(ws: Workspace, *, previous: str | None = None) -> Restored:
     """
     plans: list[_Planned] = []
     left: list[str] = []
-    with _worktree_lock(ws):
+    with worktree_lock(ws):
         pointers = [artifact_path(path) for path in pointer_paths(ws.repo.git)]
         for artifact in pointers:
             _restore_one(ws, artifact, plans, left)
@@ -147,7 +147,8 @@ class _Planned:
     plan: Plan
 
 
-def _worktree_lock(ws: Workspace) -> AbstractContextManager[None]:
+def worktree_lock(ws: Workspace) -> AbstractContextManager[None]:
+    """Returns the lock of whoever writes or removes artifacts in this worktree."""
     return file_lock(os.path.join(ws.repo.git_dir, "gitprov-worktree.lock"), waiting=ws.waiting)
 
 
@@ -184,7 +185,7 @@ def _remove_one(ws: Workspace, path: RepoPath, plans: list[_Planned], left: list
         scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
         plan = make_plan(scanner, load, path, None, expected=expected)
         refuse_conflicts([plan])
-        _need_copies(ws.store, plan, expected, load)
+        need_copies(ws.store, plan, expected, load)
     except GitprovError as exc:
         left.append(f"{path} has no pointer any more, and was left on disk: {exc}")
         forget(ws, path)
@@ -218,12 +219,16 @@ def _plan(
     )
     _need_bytes(ws.store, plan)
     if not force:
-        _need_copies(ws.store, plan, expected, load_before)
+        need_copies(ws.store, plan, expected, load_before)
     return _Planned(part, item.path, want, plan)
 
 
-def _need_copies(store: LocalStore, plan: Plan, expected: Entry | None, load: Load) -> None:
-    """Finds out that the store's bytes are intact before what may be the last good copy goes."""
+def need_copies(store: LocalStore, plan: Plan, expected: Entry | None, load: Load) -> None:
+    """Finds out that the store's bytes are intact before what may be the last good copy goes.
+
+    Raises:
+        UsageError: they are not.
+    """
     going = [join(removal.folder, removal.name) for removal in plan.removals]
     going += [
         join(write.folder, write.entry.name) for write in plan.writes if write.before is not None

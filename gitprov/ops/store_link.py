@@ -1,6 +1,8 @@
 """Tells a symlink into the store, as `store.link: symlink` makes them, from other symlinks."""
 
+import contextlib
 import os
+import sqlite3
 
 from gitprov.core.digest import DIGEST_BYTES
 from gitprov.errors import VerificationError
@@ -45,13 +47,16 @@ class StoreLink:
             return False
         now = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
         cache = self._ws.cache
-        row = cache.execute("SELECT stat FROM objects WHERE digest = ?", (digest,)).fetchone()
-        if row is not None and row[0] == now:
-            return True
+        # A cache that is damaged knows nothing.
+        with contextlib.suppress(sqlite3.DatabaseError):
+            row = cache.execute("SELECT stat FROM objects WHERE digest = ?", (digest,)).fetchone()
+            if row is not None and row[0] == now:
+                return True
         try:
             if self._ws.store.path_of(digest) is None:
                 return False
         except VerificationError:
             return False  # it has been set aside; the link leads nowhere now
-        cache.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (digest, now))
+        with contextlib.suppress(sqlite3.DatabaseError):
+            cache.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (digest, now))
         return True

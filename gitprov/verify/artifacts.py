@@ -46,6 +46,7 @@ def _artifact(leaf: ArtifactLeaf, found: ArtifactEvidence, policy: Policy) -> Fi
         verdict, detail = Verdict.FAIL, _named(found)
     elif found.state == "clean":
         again = "; the store was hashed again and matches" if found.rehashed else ""
+        again += _ignored(found.ignored)
         verdict, detail = Verdict.PASS, f"{files} in the worktree as recorded{again}"
     elif found.state == "missing":
         verdict, detail = absent, _named(found)
@@ -57,6 +58,13 @@ def _artifact(leaf: ArtifactLeaf, found: ArtifactEvidence, policy: Policy) -> Fi
     elif found.state == "not-checked-out":
         verdict, detail = absent, "in the store, not checked out; `--deep` hashes the store again"
     return Finding(NAME, verdict, leaf.path, detail)
+
+
+def _ignored(number: int) -> str:
+    if not number:
+        return ""
+    verb = "is" if number == 1 else "are"
+    return f"; {count(number, 'ignored name')} beside them {verb} no part of it"
 
 
 def _named(found: ArtifactEvidence) -> str:

@@ -54,6 +54,7 @@ class ArtifactEvidence:
         changes: the files behind `modified`, `corrupt` and `missing`, in the order to show.
         rehashed: the store's bytes of this artifact were all hashed again, and match (`--deep`).
         problem: why it could not be read, one sentence, for `unreadable`.
+        ignored: names in the worktree that `.gitprovignore` takes out, for `clean`.
     """
 
     path: str
@@ -61,6 +62,7 @@ class ArtifactEvidence:
     changes: tuple[Change, ...] = ()
     rehashed: bool = False
     problem: str = ""
+    ignored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
