@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fix format lint types imports docs docs-check bench soak services constraints setup clean
+.PHONY: help demo test check fix format lint types imports docs docs-check bench soak services devnet contracts constraints setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,8 +55,16 @@ bench: $(READY) ## measure gitprov and its peers side by side (an hour; ARGS=--q
 soak: $(READY) services ## the tests that run for minutes
 	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)
 
-services: ## Debian packages some tests like to have; never fails
+services: ## what tests like to have: Debian packages, and nodes of all networks in a cache; never fails
 	@sh scripts/services.sh
+	@sh scripts/services_nodes.sh
+
+devnet: $(READY) services ## the nodes, and what to do with them: gitprov devnet up
+	@echo "now, in a repository with gitprov: $(CURDIR)/$(BIN)/gitprov devnet up"
+
+contracts: $(READY) services ## compile contracts/MLProvenance.sol anew
+	node contracts/compile.cjs "$${GITPROV_SERVICES:-$${XDG_CACHE_HOME:-$$HOME/.cache}/gitprov/services}/npm/node_modules" >contracts/MLProvenance.json.new
+	mv contracts/MLProvenance.json.new contracts/MLProvenance.json
 
 constraints: $(READY) ## look for newer versions and write constraints.txt anew
 	sh scripts/constraints.sh

@@ -6,6 +6,11 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+# Fixtures: every test may ask for a real node.
+from tests.support.nodes import anvil, bitcoin_node, btcd, ethereum_node, kubo
+
+__all__ = ["anvil", "bitcoin_node", "btcd", "ethereum_node", "kubo"]
+
 SOAK = os.environ.get("GITPROV_SOAK") == "1"
 
 settings.register_profile(

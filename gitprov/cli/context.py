@@ -1,9 +1,18 @@
 """How a command gets its workspace; the only place of the commands that reads the environment."""
 
 import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from gitprov.cli.options import waiting
 from gitprov.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gitprov.anchors.registry import Means
+
+_REQUEST_SECONDS = 10.0
 
 
 def workspace() -> Workspace:
@@ -16,3 +25,25 @@ def workspace() -> Workspace:
         git_dir=os.path.abspath(git_dir) if git_dir else None,
         work_tree=os.path.abspath(work_tree) if work_tree else None,
     )
+
+
+def means(ws: Workspace, *, seconds: float) -> "Means":
+    """Returns what networks are given: the environment, somebody to ask, and so many seconds."""
+    from gitprov.anchors.registry import Means  # not for the commands that talk to no network
+
+    return Means(
+        environ=dict(os.environ),
+        data_dir=ws.repo.data_dir,
+        ask=asker(),
+        timeout=min(_REQUEST_SECONDS, seconds),
+        deadline=time.monotonic() + seconds,
+    )
+
+
+def asker() -> Callable[[str], str] | None:
+    """Returns what asks a person for a passphrase, None where there is nobody to ask."""
+    if not (sys.stdin and sys.stdin.isatty()):
+        return None
+    import click
+
+    return lambda sentence: str(click.prompt(sentence, hide_input=True, err=True))

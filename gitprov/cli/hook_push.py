@@ -38,6 +38,7 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
             number = len(anchored.commits)
             covered = "1 commit" if number == 1 else f"{number:,} commits"
             say(f"signed log head {anchored.size}, anchoring {covered}")
+        lacking = _anchor_elsewhere(ws, say, tell)
         if remote not in remotes(ws.repo):
             say(f"notes and log are pushed to named remotes only, not to {remote}")
             return 0
@@ -46,12 +47,44 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
             say(f"pushed notes and log to {remote}")
         if configure(ws.repo, remote):
             say(f"from now on, git fetch {remote} brings its notes and logs along")
+        if lacking:
+            say(f"the policy requires {lacking}: nothing was pushed")
+            return 1
     except VerificationError:
         raise  # somebody rewrote the log, here or there: that must not go by as a warning
     except GitprovError as exc:
         tell("warning", exc)
         return _required(ws, say)
     return 0
+
+
+def _anchor_elsewhere(ws: Workspace, say: Say, tell: Tell) -> str:
+    """Has other networks witness the head, within `hooks.anchor_seconds`.
+
+    Returns:
+        What the policy requires and did not get, or "".
+    """
+    if not ws.config.networks:
+        return ""
+    from gitprov.cli.context import means
+    from gitprov.ops.networks import anchor_networks, anchors_config
+    from gitprov.verify.policy import Policy
+
+    config = anchors_config(ws)
+    ready = [name for name in config.networks if config.is_set_up(name)]
+    for name in config.networks:
+        if name not in ready:
+            say(f"{name} is not set up in this clone: gitprov anchor setup {name} --url …")
+    states = anchor_networks(ws, means(ws, seconds=ws.config.hooks.anchor_seconds), ready)
+    for state in states:
+        if state.problem is not None:
+            tell("warning", state.problem)
+            say(f"{state.network}: nothing is lost; the next push goes on with it")
+        elif state.newest is not None and state.noted:
+            say(f"{state.network}: {state.newest.state}, {state.newest.locator}")
+    required = Policy.parse(dict(ws.config.policy)).required
+    given = {"tlog", *(state.network for state in states if state.submitted)}
+    return "" if required is None or required.met_by(given) else str(required)
 
 
 def _record(ws: Workspace, remote: str, stdin: bytes, say: Say) -> None:

@@ -24,7 +24,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "checkout": ("artifacts", "Restore artifacts to what their pointers say."),
     "remove": ("artifacts", "Stop tracking an artifact."),
     "record": ("records", "Record commits: bind code, data and models under one root."),
-    "anchor": ("records", "Sign the log and anchor it."),
+    "anchor": ("anchoring", "Sign the log and anchor it."),
+    "key": ("keys", "Make, import or show the keys that pay for anchors."),
+    "export": ("export", "Write a CAR archive for IPFS."),
+    "devnet": ("devnet", "Run all networks on this machine, with throw-away data."),
     "log": ("history", "Show commits with their records, artifacts and anchors."),
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
@@ -42,7 +45,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("init", "demo", "doctor", "completion")),
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
-    ("Evidence", ("record", "anchor", "log", "verify", "prove", "check")),
+    ("Evidence", ("record", "anchor", "log", "verify", "prove", "check", "export")),
+    ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )
 """The order in which `gitprov --help` shows the commands."""

@@ -1,17 +1,11 @@
-"""The commands that make evidence: record, anchor."""
-
-from typing import TYPE_CHECKING
+"""The command that makes records."""
 
 import click
 
 from gitprov.cli.context import workspace
 from gitprov.cli.options import emit_json, examples, json_option, plural, quiet_option, say
 from gitprov.errors import UsageError
-from gitprov.ops.anchor import anchor_log
 from gitprov.ops.record import record_commits
-
-if TYPE_CHECKING:
-    from gitprov.core.canonical import Json
 
 
 @click.command(
@@ -67,33 +61,3 @@ def record(rev: str | None, everything: bool, as_json: bool, quiet: bool) -> Non
             old = len(recorded) - new
             known = f"; {plural(old, 'commit')} had a record already" if old else ""
             say(f"recorded {plural(new, 'commit')}{known}")
-
-
-@click.command(
-    short_help="Sign the log and anchor it.",
-    epilog=examples("gitprov anchor        # `git push` does this by itself, through the hook"),
-)
-@json_option
-@quiet_option
-def anchor(as_json: bool, quiet: bool) -> None:
-    """Sign the head of this clone's log and write an anchor line for every commit under it.
-
-    From then on nobody can take a record out of the log, or change one, without it showing: the
-    next head would not be consistent with this one.
-    """
-    with workspace() as ws:
-        done = anchor_log(ws)
-    if as_json:
-        commits: list[Json] = [*done.commits]
-        emit_json(
-            "anchor",
-            {"log": done.origin, "size": done.size, "root": str(done.root), "commits": commits},
-        )
-    elif not quiet:
-        if done.commits:
-            covered = plural(len(done.commits), "commit")
-            say(f"anchored {covered} under the signed head of size {done.size:,} of {done.origin}")
-        else:
-            say(
-                f"nothing to do: the head of size {done.size:,} of {done.origin} covers all records"
-            )

@@ -14,6 +14,7 @@ from gitprov.model.yaml_scalar import write_scalar
 from gitprov.ops.record import log_key, repository_name
 from gitprov.ops.shared_store import register
 from gitprov.ops.staging import stage_paths
+from gitprov.ops.tracked_keys import refuse_likely_keys
 from gitprov.platform.files import atomic_write
 from gitprov.workspace import Workspace
 
@@ -30,6 +31,9 @@ name: {name}
 #   check: all            # which pointers pre-commit compares with the disk: all | staged | off
 #   max_staged_file: 10MiB
 #   restore: auto         # restore artifacts after git checkout and merge: auto | off
+#   post_commit: record   # anchor: also anchor in the background after each commit
+# anchors:
+#   networks: []          # beside the log: opentimestamps needs no key; ethereum, bitcoin, ipfs
 # policy:
 #   required: [tlog]      # the networks that must witness a commit
 #   tlog:
@@ -67,8 +71,10 @@ def init(ws: Workspace, *, hooks: bool = True, store: str | None = None) -> Init
         store: a folder for the content store that several repositories share.
 
     Raises:
-        UsageError: the repository is bare, or a hook cannot be kept.
+        UsageError: the repository is bare, a hook cannot be kept, or a tracked file holds a
+            private key.
     """
+    refuse_likely_keys(ws)
     if store is not None:
         _share_store(ws, os.path.join(ws.cwd, store))
     written = _write_config(ws)

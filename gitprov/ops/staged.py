@@ -24,6 +24,9 @@ _PRIVATE_KEY = re.compile(
     rb"|PRIVATE\+KEY\+[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{40}"
     rb"|AGE-SECRET-KEY-1[0-9A-Z]{58}"
 )
+_MAY_HOLD_COIN_KEY = re.compile(
+    rb"(?i:key)[\"']?\s{0,4}[:=]|[5KLc9][1-9A-HJ-NP-Za-km-z]{50}|\"[cC]rypto\""
+)
 _REGULAR = {b"100644", b"100755"}
 _LINK = b"120000"
 
@@ -85,7 +88,16 @@ def _check_file(ws: Workspace, path: bytes, oid: str) -> Iterator[Problem]:
                 "or raise hooks.max_staged_file in .gitprov.yaml",
             )
         return
-    if found is not None and _PRIVATE_KEY.search(found.data[:_SCANNED_BYTES]):
+    data = b"" if found is None else found.data[:_SCANNED_BYTES]
+    if _MAY_HOLD_COIN_KEY.search(data):
+        from gitprov.ops.tracked_keys import key_kinds  # only for files that give a reason
+
+        for kind in key_kinds(data):
+            yield Problem(
+                f"{shown} holds {kind}",
+                f"git rm --cached {word(path)}; a key that was pushed once must be replaced",
+            )
+    if _PRIVATE_KEY.search(data):
         yield Problem(
             f"{shown} holds a private key",
             f"git rm --cached {word(path)}; a key that was pushed once must be replaced",

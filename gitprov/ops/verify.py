@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from gitprov.anchors.registry import Means
 from gitprov.config import TRACKED_NAME, Config, load_yaml
+from gitprov.config.anchors import AnchorsConfig
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.core.merkle import LOG
 from gitprov.errors import MalformedError, UnavailableError, UsageError
@@ -21,6 +23,7 @@ from gitprov.ops.evidence_artifacts import ArtifactLooker
 from gitprov.ops.record import compute_record
 from gitprov.verify.engine import judge_all
 from gitprov.verify.evidence import (
+    Answer,
     CommitEvidence,
     Head,
     LogEvidence,
@@ -57,6 +60,9 @@ def verify(
     deep: bool = False,
     require_data: bool = False,
     policy_from: str | None = None,
+    means: Means | None = None,
+    trust_blocks: Sequence[str] = (),
+    now: int = 0,
     progress: Progress | None = None,
 ) -> Report:
     """Verifies commits.
@@ -68,12 +74,15 @@ def verify(
         deep: trust no cache, and hash again what the store holds.
         require_data: data that is nowhere here is UNKNOWN.
         policy_from: the revision whose policy counts; the worktree's by default.
+        means: how other networks are asked; None asks none, and judges by what the notes hold.
+        trust_blocks: hashes of blocks that are trusted to be in their chains.
+        now: seconds since 1970, for ages.
         progress: is told of data that is hashed.
 
     Raises:
         UsageError: a revision or a policy cannot be used.
     """
-    policy = read_policy(ws, policy_from, require_data=require_data)
+    policy = read_policy(ws, policy_from, require_data=require_data).trusting(trust_blocks)
     commits = _commits(ws, revs, everything=everything)
     notes = Notes(ws.repo)
     lines = notes.lines_many(commits)
@@ -90,9 +99,22 @@ def verify(
     )
     evidence = [gatherer.gather(commit) for commit in commits if commit not in before]
     ws.digests.save()
+    answers = _answers(ws, evidence, means)
+    evidence = [replace(one, answers=answers, now=now) for one in evidence]
     report = replace(judge_all(evidence, policy), left_out=len(before))
     _remember(ws, logs, report)
     return report
+
+
+def _answers(
+    ws: Workspace, evidence: Sequence[CommitEvidence], means: Means | None
+) -> Mapping[str, Answer]:
+    anchored = any(line.network != "tlog" for one in evidence for line in one.anchors)
+    if means is None or not anchored:
+        return {}
+    from gitprov.ops.evidence_anchors import gather_answers  # only who has anchors pays for it
+
+    return gather_answers(evidence, AnchorsConfig.of(*ws.config.anchors), means)
 
 
 def read_policy(ws: Workspace, rev: str | None, *, require_data: bool) -> Policy:

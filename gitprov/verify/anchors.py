@@ -1,24 +1,32 @@
 """The checks `anchor:<network>`: one finding for every anchor line of the note."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from gitprov.errors import VerificationError
 from gitprov.model.note import AnchorLine
 from gitprov.model.report import Finding, Verdict
 from gitprov.model.signed_note import VerifierKey
-from gitprov.verify.evidence import CommitEvidence, Head
+from gitprov.verify import bitcoin, ethereum, ipfs, opentimestamps
+from gitprov.verify.evidence import Answer, CommitEvidence, Head, answer_key
 from gitprov.verify.policy import Policy
 from gitprov.verify.sentences import short
+from gitprov.verify.settled import Circumstances, Outcome
 from gitprov.verify.tlog import Keys, check_head, check_line, checkpoint_of, extends, signer_of
+from gitprov.verify.trust import Trust
 
-Outcome = tuple[Verdict, str]
-Judge = Callable[[AnchorLine, CommitEvidence, Policy], Outcome]
+Judge = Callable[[AnchorLine, Answer | None, Circumstances], Outcome]
 """What a network's own part says, once the line's proof up to the witnessed head holds."""
 
 
 def anchors(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:
-    """One finding for every anchor line."""
-    return tuple(anchor_finding(line, evidence, policy) for line in evidence.anchors)
+    """One finding for every anchor line that counts."""
+    lines = [line for line in evidence.anchors if line.network == "tlog"]
+    findings = [anchor_finding(line, evidence, policy) for line in lines]
+    others = dict.fromkeys(line.network for line in evidence.anchors if line.network != "tlog")
+    for network in others:
+        findings += _of_network(network, evidence, policy)
+    return tuple(findings)
 
 
 def anchor_finding(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Finding:
@@ -27,9 +35,11 @@ def anchor_finding(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -
     The subject is the id of the log for tlog, "" for the others.
     """
     outcome = _binds(line, evidence)
-    if outcome is None:
+    if outcome is None and line.network == "tlog":
+        outcome = _tlog(line, evidence, policy)
+    elif outcome is None:
         judge = JUDGES.get(line.network, _cannot)
-        outcome = judge(line, evidence, policy)
+        outcome = judge(line, evidence.answer(line), _circumstances(line.network, evidence, policy))
     subject = _log_id(line) if line.network == "tlog" else ""
     return Finding(f"anchor:{line.network}", outcome[0], subject, outcome[1])
 
@@ -37,11 +47,69 @@ def anchor_finding(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -
 def passing_networks(
     evidence: CommitEvidence, policy: Policy, *verdicts: Verdict
 ) -> frozenset[str]:
-    """The networks with an anchor line of one of these verdicts."""
+    """The networks with a finding of one of these verdicts."""
     return frozenset(
-        line.network
+        finding.check.removeprefix("anchor:")
+        for finding in anchors(evidence, policy)
+        if finding.verdict in verdicts
+    )
+
+
+def lines_that_count(network: str, evidence: CommitEvidence) -> tuple[AnchorLine, ...]:
+    """The lines of a network that say the most: of one receipt `final` beats `included`.
+
+    A pending line is a promise. It counts while the network has nothing better for this record, and
+    of several the one for the largest head.
+    """
+    bound = [
+        line
         for line in evidence.anchors
-        if anchor_finding(line, evidence, policy).verdict in verdicts
+        if line.network == network and _binds(line, evidence) is None
+    ]
+    best: dict[str, AnchorLine] = {}
+    for line in bound:
+        key = answer_key(line)
+        if line.status == "final" or (line.status == "included" and key not in best):
+            best[key] = line
+    if best:
+        return tuple(best.values())
+    pending = [line for line in bound if line.status in {"pending", "reorged"}]
+    return tuple(sorted(pending, key=lambda line: (line.size, line.status == "pending"))[-1:])
+
+
+def _of_network(network: str, evidence: CommitEvidence, policy: Policy) -> list[Finding]:
+    """The findings of one network: those of the lines that count, and of lines of no record."""
+    findings = [
+        anchor_finding(line, evidence, policy)
+        for line in evidence.anchors
+        if line.network == network and _binds(line, evidence) is not None
+    ]
+    counting = lines_that_count(network, evidence)
+    gone = {
+        answer_key(line)
+        for line in evidence.anchors
+        if line.network == network and line.status == "reorged"
+    }
+    case = _circumstances(network, evidence, policy)
+    judged = [(line, anchor_finding(line, evidence, policy)) for line in counting]
+    stands = any(answer_key(line) not in gone for line, _ in judged)
+    for line, finding in judged:
+        if answer_key(line) not in gone or finding.verdict is Verdict.PASS:
+            findings.append(finding)
+        elif not stands:
+            # Its maker knows that the block is gone, and has sent it again.
+            verdict, detail = case.unsettled(f"reorged, and sent again: {finding.detail}")
+            findings.append(replace(finding, verdict=verdict, detail=detail))
+    return findings
+
+
+def _circumstances(network: str, evidence: CommitEvidence, policy: Policy) -> Circumstances:
+    required = policy.required
+    return Circumstances(
+        trust=policy.trust.get(network, Trust()),
+        required=required is not None and network in required.networks,
+        now=evidence.now,
+        depth=DEPTHS.get(network),
     )
 
 
@@ -63,8 +131,8 @@ def _binds(line: AnchorLine, evidence: CommitEvidence) -> Outcome | None:
     return None
 
 
-def _cannot(line: AnchorLine, evidence: CommitEvidence, policy: Policy) -> Outcome:
-    del evidence, policy
+def _cannot(line: AnchorLine, answer: Answer | None, case: Circumstances) -> Outcome:
+    del answer, case
     return Verdict.UNKNOWN, f"this version cannot check anchors of the network {line.network}"
 
 
@@ -110,5 +178,13 @@ def _log_id(line: AnchorLine) -> str:
         return ""
 
 
-JUDGES: dict[str, Judge] = {"tlog": _tlog}
-"""One line per network that this version can check."""
+JUDGES: dict[str, Judge] = {
+    "ethereum": ethereum.judge,
+    "bitcoin": bitcoin.judge,
+    "opentimestamps": opentimestamps.judge,
+    "ipfs": ipfs.judge,
+}
+"""One line per network beside `tlog` that this version can check."""
+
+DEPTHS = {"bitcoin": 6, "opentimestamps": 6}
+"""Confirmations until final where the policy says nothing; elsewhere the network itself knows."""

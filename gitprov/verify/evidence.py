@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, NamedTuple
 
+from gitprov.core.canonical import dumps
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.model.note import AnchorLine, NoteLine, RecordLine
 from gitprov.model.record import Record
@@ -103,6 +104,34 @@ class LogEvidence:
     problem: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a network says now about one receipt.
+
+    Attributes:
+        asked: who was asked, for people.
+        problem: why there is no answer, one sentence; nothing else counts then.
+        chain: the chain that answered, as the receipt would name it (CAIP-2), "" where none is.
+        block: the id of the block at the receipt's height in the chain that is active now; "" when
+            there is none, or the receipt names no height.
+        header: that block's header in hex, where the judge needs it (Bitcoin).
+        time: of that block, in seconds since 1970.
+        confirmations: blocks from that one to the newest, itself counted.
+        final: the network itself calls it final.
+        contradiction: what it says against the receipt, one sentence, or "".
+    """
+
+    asked: str
+    problem: str = ""
+    chain: str = ""
+    block: str = ""
+    header: str = ""
+    time: int | None = None
+    confirmations: int = 0
+    final: bool = False
+    contradiction: str = ""
+
+
 @dataclass(frozen=True)
 class CommitEvidence:
     """Everything about one commit.
@@ -116,6 +145,9 @@ class CommitEvidence:
         artifacts: one for each artifact of the recomputed record.
         logs: every log that is known here, our own copies first.
         vkeys: public keys of logs found elsewhere (`log.pub`, configuration).
+        answers: what networks say about receipts of this note, by `answer_key`; one that is
+            missing was not asked for.
+        now: seconds since 1970, for ages in sentences; nothing is judged by it.
     """
 
     commit: str
@@ -126,6 +158,12 @@ class CommitEvidence:
     artifacts: tuple[ArtifactEvidence, ...] = ()
     logs: tuple[LogEvidence, ...] = ()
     vkeys: tuple[str, ...] = ()
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    now: int = 0
+
+    def answer(self, line: AnchorLine) -> Answer | None:
+        """What the line's network says now; None when it was not asked."""
+        return self.answers.get(answer_key(line))
 
     @property
     def root(self) -> Digest | None:
@@ -157,6 +195,11 @@ class CommitEvidence:
     def unique_lines(self) -> tuple[NoteLine, ...]:
         """The lines without repetition: several notes refs mostly hold the same ones."""
         return tuple({_identity(line): line for line in self.lines}.values())
+
+
+def answer_key(line: AnchorLine) -> str:
+    """Under which the answer to a line's receipt is kept: thousands of commits share one."""
+    return f"{line.network} {dumps(line.receipt).decode()}"
 
 
 def _identity(line: NoteLine) -> Hashable:

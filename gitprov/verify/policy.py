@@ -2,12 +2,13 @@
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from gitprov.core.canonical import Json
 from gitprov.errors import MalformedError, UsageError
 from gitprov.model.signed_note import VerifierKey
+from gitprov.verify.trust import Trust, parse_block
 
 NETWORKS = ("tlog", "ethereum", "bitcoin", "opentimestamps", "ipfs")
 """The networks that a policy may name."""
@@ -84,18 +85,32 @@ class Policy:
         required: which networks must witness a record, or None.
         tlog_keys: verifier keys of the logs that count; empty: any log, and the report says so.
         require_data: data that is nowhere here is UNKNOWN, not SKIP (`--require-data`).
-        networks: the sections of the other networks, as they are written.
+        trust: what is trusted of the other networks.
     """
 
     required: Requirement | None = None
     tlog_keys: tuple[str, ...] = ()
     require_data: bool = False
-    networks: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    trust: Mapping[str, Trust] = field(default_factory=dict)
 
     @property
     def pinned(self) -> tuple[VerifierKey, ...]:
         """The keys of `tlog_keys`; UsageError when one is not a verifier key."""
         return pinned_keys(self.tlog_keys, place="policy.tlog.keys")
+
+    def trusting(self, blocks: Iterable[str]) -> Self:
+        """Returns the same policy, which also trusts these blocks to be in their chains.
+
+        Raises:
+            UsageError: one is not the hash of a block.
+        """
+        hashes = frozenset(parse_block(text) for text in blocks)
+        more = {
+            name: replace(trust, blocks=trust.blocks | hashes)
+            for name in ("ethereum", "bitcoin", "opentimestamps")
+            for trust in [self.trust.get(name, Trust())]
+        }
+        return replace(self, trust={**self.trust, **more})
 
     @classmethod
     def parse(cls, section: Mapping[str, Json] | None) -> Self:
@@ -123,7 +138,7 @@ class Policy:
         return cls(
             required=None if required is None else Requirement.parse(required),
             tlog_keys=_keys(tlog.get("keys"), "policy.tlog.keys"),
-            networks=sections,
+            trust={name: Trust.parse(name, value) for name, value in sections.items()},
         )
 
 

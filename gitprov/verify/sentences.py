@@ -1,6 +1,7 @@
 """Small pieces of English that the checks share."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 MAX_NAMED = 20
 """So many files are named in one sentence; the rest is counted."""
@@ -20,3 +21,27 @@ def listed(names: Sequence[str], *, limit: int = MAX_NAMED) -> str:
 def short(commit: str) -> str:
     """Returns a commit id as people read it."""
     return commit[:12]
+
+
+_UNITS = ((86_400 * 365, "year"), (86_400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def utc(seconds: int) -> str:
+    """Returns a time as people and spreadsheets read it: `2026-11-26 07:41 UTC`."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return f"{seconds} seconds after 1970"
+
+
+def ago(seconds: int, now: int) -> str:
+    """Returns a time with its age: `2026-11-26 07:41 UTC (3 hours ago)`."""
+    if not now:
+        return utc(seconds)
+    age = now - seconds
+    if age < 0:
+        return f"{utc(seconds)} (in the future, by the clock here)"
+    for length, noun in _UNITS:
+        if age >= length:
+            return f"{utc(seconds)} ({count(age // length, noun)} ago)"
+    return f"{utc(seconds)} (just now)"

@@ -6,6 +6,7 @@ import pytest
 
 from gitprov.errors import UsageError
 from gitprov.verify.policy import Policy, Requirement
+from gitprov.verify.trust import Trust
 from tests.unit.verify.support import KEY
 
 VKEY = str(KEY.verifier)
@@ -46,7 +47,7 @@ def test_keys_and_the_sections_of_other_networks_are_kept() -> None:
     policy = Policy.parse({"tlog": {"keys": [VKEY]}, "ethereum": {"chain_id": 1}})
     assert policy.tlog_keys == (VKEY,)
     assert [str(key) for key in policy.pinned] == [VKEY]
-    assert policy.networks == {"ethereum": {"chain_id": 1}}
+    assert policy.trust == {"ethereum": Trust(chain_id=1)}
 
 
 @pytest.mark.parametrize(

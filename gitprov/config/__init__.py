@@ -21,7 +21,9 @@ MAX_CONFIG_BYTES = 64 << 10
 LinkMode = Literal["auto", "copy", "hardlink", "symlink"]
 Restore = Literal["auto", "off"]
 Check = Literal["all", "staged", "off"]
+PostCommit = Literal["record", "anchor"]
 
+_HOOKS = ("check", "max_staged_file", "restore", "push_seconds", "post_commit", "anchor_seconds")
 _MAX_DEPTH = 12
 _MAX_SCALAR = 2000
 
@@ -45,22 +47,41 @@ class HooksConfig:
         max_staged_file: bytes; a larger file is refused by pre-commit. 0 allows any.
         restore: whether post-checkout and post-merge restore artifacts.
         push_seconds: how long pre-push may take for notes and log.
+        post_commit: `anchor` also starts a submission in the background after each commit.
+        anchor_seconds: how long pre-push may take for other networks; the rest is left to the next
+            call.
     """
 
     check: Check = "all"
     max_staged_file: int = 10 << 20
     restore: Restore = "auto"
     push_seconds: int = 30
+    post_commit: PostCommit = "record"
+    anchor_seconds: int = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that is configured. `policy` is the raw section; `verify.policy` reads it."""
+    """Everything that is configured.
+
+    `policy` is the raw section, which `verify.policy` reads; `anchors` are both files' raw
+    sections, the tracked one first, which `config.anchors` reads: the hooks need neither.
+    """
 
     name: str | None = None
     store: StoreConfig = field(default_factory=StoreConfig)
     hooks: HooksConfig = field(default_factory=HooksConfig)
     policy: Mapping[str, Json] = field(default_factory=dict)
+    anchors: tuple[Mapping[str, Json], Mapping[str, Json]] = ({}, {})
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The networks that are named beside `tlog`, unchecked: enough to know if there are any."""
+        for section in reversed(self.anchors):
+            named = section.get("networks")
+            if isinstance(named, list):
+                return tuple(name for name in named if isinstance(name, str) and name != "tlog")
+        return ()
 
     @classmethod
     def of(cls, tracked: Mapping[str, Json], local: Mapping[str, Json]) -> Self:
@@ -123,7 +144,7 @@ class _Place:
 
 
 def _apply(config: Config, value: Mapping[str, Json], place: _Place) -> Config:
-    _known(value, ("gitprov", "name", "store", "hooks", "policy"), "", place)
+    _known(value, ("gitprov", "name", "store", "hooks", "policy", "anchors"), "", place)
     if "gitprov" in value and value["gitprov"] != VERSION:
         raise UsageError(
             f"{place.file} is of version {value['gitprov']!r}; this gitprov reads {VERSION}",
@@ -135,6 +156,11 @@ def _apply(config: Config, value: Mapping[str, Json], place: _Place) -> Config:
         config = replace(config, name=value["name"])
     if "policy" in value:
         config = replace(config, policy=_section(value, "policy", place))
+    if "anchors" in value:
+        section = _section(value, "anchors", place)
+        tracked, local = config.anchors
+        both = (section, local) if place.tracked else (tracked, section)
+        config = replace(config, anchors=both)
     return replace(
         config,
         store=_store(config.store, _section(value, "store", place), place),
@@ -160,7 +186,7 @@ def _store(store: StoreConfig, value: Mapping[str, Json], place: _Place) -> Stor
 
 
 def _hooks(hooks: HooksConfig, value: Mapping[str, Json], place: _Place) -> HooksConfig:
-    _known(value, ("check", "max_staged_file", "restore", "push_seconds"), "hooks.", place)
+    _known(value, _HOOKS, "hooks.", place)
     if "check" in value:
         check = _choice(value, "check", ("all", "staged", "off"), "hooks.", place)
         hooks = replace(hooks, check=cast("Check", check))
@@ -171,11 +197,20 @@ def _hooks(hooks: HooksConfig, value: Mapping[str, Json], place: _Place) -> Hook
         limit = _size(value["max_staged_file"], "hooks.max_staged_file", place)
         hooks = replace(hooks, max_staged_file=limit)
     if "push_seconds" in value:
-        seconds = value["push_seconds"]
-        if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= 3600:
-            raise place.wrong("hooks.push_seconds", "a number from 1 to 3600", seconds)
-        hooks = replace(hooks, push_seconds=seconds)
+        hooks = replace(hooks, push_seconds=_seconds(value, "push_seconds", place))
+    if "anchor_seconds" in value:
+        hooks = replace(hooks, anchor_seconds=_seconds(value, "anchor_seconds", place))
+    if "post_commit" in value:
+        chosen = _choice(value, "post_commit", ("record", "anchor"), "hooks.", place)
+        hooks = replace(hooks, post_commit=cast("PostCommit", chosen))
     return hooks
+
+
+def _seconds(value: Mapping[str, Json], key: str, place: _Place) -> int:
+    seconds = value[key]
+    if isinstance(seconds, bool) or not isinstance(seconds, int) or not 1 <= seconds <= 3600:
+        raise place.wrong(f"hooks.{key}", "a number from 1 to 3600", seconds)
+    return seconds
 
 
 def _section(value: Mapping[str, Json], key: str, place: _Place) -> dict[str, Json]:

@@ -1,0 +1,148 @@
+"""IPFS: the signed head and the records as raw blocks, each named by its own BLAKE3 digest.
+
+It proves that they can be had from somewhere, and no time; every sentence says so.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from gitprov.anchors.base import Anchor, Progress, Receipt, State, Statement, Submission
+from gitprov.anchors.ipfs_client import Kubo, PinningService, from_gateway
+from gitprov.config.anchors import IpfsConfig
+from gitprov.core import car, cid
+from gitprov.core.digest import Digest
+from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
+from gitprov.errors import VerificationError as WrongBytesError
+from gitprov.model.receipt_ipfs import IpfsReceipt
+from gitprov.platform.http import Http, shown
+from gitprov.verify.evidence import Answer
+
+MAX_CAR_BYTES = 128 << 20
+"""More records at once than fit into this are not published with one head."""
+
+_MAX_THREADS = 8
+_WHAT = "availability, not time"
+
+
+class IpfsAnchor(Anchor):
+    """A Kubo node that keeps the blocks, gateways that show that others can have them."""
+
+    def __init__(
+        self,
+        config: IpfsConfig,
+        http: Http,
+        *,
+        secret: Callable[[str], str],
+        clock: Callable[[], float],
+    ) -> None:
+        """Takes the configuration; `secret` resolves `env:NAME` in the pinning service's token."""
+        if config.url is None:
+            raise UsageError("anchors.ipfs.url is missing")
+        self.config = config
+        self._http = http
+        self._kubo = Kubo(http, config.url)
+        self._clock = clock
+        self._service: PinningService | None = None
+        if config.pinning_url is not None:
+            token = secret(config.pinning_token or "")
+            self._service = PinningService(http, config.pinning_url, token)
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return "ipfs"
+
+    def target(self) -> str:
+        """Returns the network's name: there is one."""
+        return self.name
+
+    def prepare(
+        self,
+        statement: Statement,
+        earlier: Sequence[Submission],
+        *,
+        replaces: Submission | None = None,
+    ) -> Submission:
+        """Returns an archive of the head and of the records that it newly covers."""
+        del earlier, replaces
+        blocks = [statement.signed.encode(), *statement.blocks()]
+        roots = list(dict.fromkeys(Digest.of(block) for block in blocks))
+        archive = car.write(roots, blocks)
+        if len(archive) > MAX_CAR_BYTES:
+            raise UsageError(
+                f"the records have {len(archive):,} bytes, too many to publish with one head",
+                hint="gitprov export --car FILE, then ipfs dag import FILE",
+            )
+        receipt = IpfsReceipt.of(statement.signed)
+        return Submission(cid.to_text(receipt.digest), archive, "", receipt.to_json())
+
+    def submit(self, submission: Submission) -> Progress:
+        """Gives the archive to our node, and asks the pinning service for the head."""
+        self._kubo.import_car(submission.raw)
+        if self._service is not None:
+            self._service.pin(IpfsReceipt.parse(submission.receipt).digest, "gitprov head")
+        return self.refresh([submission], was="pending")
+
+    def refresh(self, submissions: Sequence[Submission], *, was: State) -> Progress:
+        """Asks whether our node, and a second place, has the head; see `Anchor.refresh`."""
+        newest = submissions[-1]
+        digest = IpfsReceipt.parse(newest.receipt).digest
+        if self._kubo.get(digest) is None:
+            detail = f"{self._kubo.where} does not have it any more"
+            return Progress("pending", newest.locator, newest.receipt, detail, missing=True)
+        served = [where for where in self.config.gateways if self._serves(where, digest)]
+        detail = f"pinned by {self._kubo.where}"
+        if self._service is not None:
+            detail += f"; {self._service.where}: {self._service.state(digest) or 'not asked'}"
+        if served:
+            detail += f"; served by {shown(served[0])}"
+        elif was == "final":
+            detail += "; no gateway serves it now"
+        state: State = "final" if served or was == "final" else "included"
+        return Progress(state, newest.locator, newest.receipt, f"{detail} ({_WHAT})")
+
+    def gather(self, receipts: Sequence[Receipt]) -> list[Answer]:
+        """Asks our node, then the gateways, for each head; see `Anchor.gather`."""
+        digests = [_digest(receipt) for receipt in receipts]
+        unique = list(dict.fromkeys(digest for digest in digests if digest is not None))
+        nothing = Answer("IPFS", problem="the receipt is not well formed")
+        if not unique:
+            return [nothing] * len(receipts)
+        with ThreadPoolExecutor(max_workers=min(len(unique), _MAX_THREADS)) as pool:
+            found = dict(zip(unique, pool.map(self._look, unique), strict=True))
+        return [nothing if digest is None else found[digest] for digest in digests]
+
+    def _look(self, digest: Digest) -> Answer:
+        places: list[tuple[str, Callable[[], bytes | None]]] = [
+            (self._kubo.where, lambda: self._kubo.get(digest))
+        ]
+        for gateway in self.config.gateways:
+            place = f"the gateway {shown(gateway)}"
+            places.append((place, lambda at=gateway: from_gateway(self._http, at, digest)))  # type: ignore[misc]  # the loop's value, kept
+        problems: list[str] = []
+        lacking: list[str] = []
+        for where, ask in places:
+            try:
+                if ask() is not None:
+                    return Answer(where, final=True)
+                lacking.append(where)
+            except WrongBytesError as exc:
+                return Answer(where, contradiction=str(exc))
+            except UnavailableError as exc:
+                problems.append(str(exc))
+        if not lacking:
+            return Answer("IPFS", problem="; ".join(problems))
+        return Answer(" and ".join(lacking))
+
+    def _serves(self, gateway: str, digest: Digest) -> bool:
+        try:
+            return from_gateway(self._http, gateway, digest) is not None
+        except GitprovError:
+            return False  # our own node has it; a gateway that lies or sleeps proves nothing
+
+
+def _digest(receipt: Receipt) -> Digest | None:
+    try:
+        return IpfsReceipt.parse(receipt).digest
+    except MalformedError:
+        return None

@@ -1,0 +1,1 @@
+"""Real nodes of all networks on this machine, with throw-away data."""
