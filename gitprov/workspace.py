@@ -134,6 +134,15 @@ class Workspace:
             return Config()
         return Config.of(*self._parsed(tracked, local))
 
+    def config_says(self, word: bytes) -> bool:
+        """Whether a word occurs in the configuration at all; parsing it costs a hook too much."""
+        folders = [self.repo.data_dir, *([self.repo.worktree] if self.repo.worktree else [])]
+        for folder, name in zip(folders, ("config.yaml", ".gitprov.yaml"), strict=False):
+            with contextlib.suppress(MalformedError, UnavailableError):
+                if word in read_bounded(os.path.join(folder, name), _MAX_KEPT_BYTES):
+                    return True
+        return False
+
     def forget_config(self) -> None:
         """Reads the configuration, and opens the store, anew at the next question."""
         self.__dict__.pop("config", None)

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from gitprov.config.anchors import BitcoinConfig
 from gitprov.core.bitcoin import Block, Header, shown
@@ -165,14 +165,15 @@ class BitcoinNode:
             found = self.rpc.call("searchrawtransactions", address, 1, 0, _SEARCHED, 0, False)
         except RpcError:
             return []
-        outpoints: list[str] = []
+        outputs: list[str] = []
+        spent: set[str] = set()
         for one in found if isinstance(found, list) else []:
-            outputs = one.get("vout") if isinstance(one, dict) else None
-            for output in cast("list[dict[str, Json]]", outputs or []):
-                outpoints.append(
-                    f"{self._hash(cast('dict[str, Json]', one)['txid'])}:{output['n']}"
-                )
-        return outpoints
+            transaction = cast("dict[str, Any]", one if isinstance(one, dict) else {})
+            txid = self._hash(transaction.get("txid"))
+            outputs += [f"{txid}:{output['n']}" for output in transaction.get("vout") or []]
+            spent |= {f"{i.get('txid')}:{i.get('vout')}" for i in transaction.get("vin") or []}
+        # btcd's gettxout does not see what waits in the mempool to be spent; this index does.
+        return [outpoint for outpoint in outputs if outpoint not in spent]
 
     def fee_rate(self) -> int:
         """Returns satoshi per virtual byte for the next hour; the configured rate when unknown."""

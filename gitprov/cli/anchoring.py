@@ -70,7 +70,7 @@ network_argument = click.argument("network", type=click.Choice(NETWORKS[1:]))
 @click.option("--status", is_flag=True, help="Show what is under way, without asking anybody.")
 @click.option("--retry", is_flag=True, help="Make failed anchorings anew; that may be paid again.")
 @click.option("--push", metavar="REMOTE", help="Push notes and log to this remote afterwards.")
-@click.option("--background", is_flag=True, hidden=True)
+@click.option("--background", is_flag=True, hidden=True, help="Started by the hook.")
 @json_option
 @quiet_option
 @click.pass_context

@@ -154,7 +154,7 @@ def _record_commit(ws: Workspace, call: Call) -> int:
     from gitprov.ops.hooks import after_commit
 
     after_commit(ws)
-    if ws.config.hooks.post_commit == "anchor" and ws.config.networks:
+    if ws.config_says(b"post_commit"):
         from gitprov.cli.hook_background import anchor_in_background
 
         anchor_in_background(ws)

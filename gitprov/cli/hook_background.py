@@ -15,11 +15,13 @@ _SECONDS = "120"
 
 
 def anchor_in_background(ws: Workspace) -> None:
-    """Starts it; what it says goes to `anchor.log` beside the outbox.
+    """Starts it where the configuration asks for that; what it says goes to `anchor.log`.
 
     Raises:
         EnvironmentFault: it cannot be started.
     """
+    if ws.config.hooks.post_commit != "anchor" or not ws.config.networks:
+        return
     path = os.path.join(ws.repo.data_dir, LOG_NAME)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
     try:

@@ -31,7 +31,6 @@ name: {name}
 #   check: all            # which pointers pre-commit compares with the disk: all | staged | off
 #   max_staged_file: 10MiB
 #   restore: auto         # restore artifacts after git checkout and merge: auto | off
-#   post_commit: record   # anchor: also anchor in the background after each commit
 # anchors:
 #   networks: []          # beside the log: opentimestamps needs no key; ethereum, bitcoin, ipfs
 # policy:

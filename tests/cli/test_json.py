@@ -32,7 +32,8 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "ls": (["data"], set()),
     "checkout": ([], set()),
     "record": ([], {"commit", "root", "commits"}),
-    "anchor": ([], {"log", "size", "root", "commits"}),
+    "anchor": ([], {"log", "size", "root", "commits", "networks"}),
+    "export": (["--car", "x.car"], {"commit", "root", "car", "roots", "blocks", "size"}),
     "log": ([], {"commits"}),
     "verify": ([], {"verdict", "commits"}),
     "check": (["p"], {"verdict", "commits"}),
@@ -42,7 +43,7 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "install": ([], {"hooks"}),
     "uninstall": ([], {"removed"}),
 }
-WITHOUT = {"demo", "completion", "prove", "remove"}
+WITHOUT = {"demo", "completion", "prove", "remove", "key", "devnet"}
 """Their output is a story, a script or a proof; and what would change the repository under test."""
 
 

@@ -1,7 +1,7 @@
 """The outbox and the worker: whatever happens, each head is paid once and nothing is forgotten."""
 
+import contextlib
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -239,10 +239,8 @@ def test_each_head_is_paid_exactly_once_whatever_happens(
             ledger.reorg(1)
         clone.anchor.stuck = step == "s"
         ledger.countdown = dice.randint(1, 4) if step == "k" else -1
-        try:
+        with contextlib.suppress(Killed):
             clone.go(size)
-        except Killed:
-            pass
     ledger.countdown, clone.anchor.stuck = -1, False
     for _ in range(4):
         clone.go(size)
