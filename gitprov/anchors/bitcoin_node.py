@@ -20,7 +20,8 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
 _MATURITY = 100
 _SCAN_BLOCKS = 300
-_SEARCHED = 100
+_SEARCHED = 1000
+_ENOUGH = 20
 _CLOCK_SLACK = 2 * 3600
 _NOT_FOUND = -5
 _BLOCK_LIMIT = 16 << 20
@@ -157,12 +158,18 @@ class BitcoinNode:
             ]
         except RpcError:
             outpoints = self._search(address)
-        coins = [coin for outpoint in outpoints if (coin := self.coin(outpoint)) is not None]
+        coins: list[Coin] = []
+        for outpoint in outpoints:
+            coin = self.coin(outpoint)
+            if coin is not None:
+                coins.append(coin)
+            if len(coins) == _ENOUGH:
+                break
         return sorted(coins, key=lambda coin: -coin.confirmations)
 
     def _search(self, address: str) -> list[str]:
         try:
-            found = self.rpc.call("searchrawtransactions", address, 1, 0, _SEARCHED, 0, False)
+            found = self.rpc.call("searchrawtransactions", address, 1, 0, _SEARCHED, 0, True)
         except RpcError:
             return []
         outputs: list[str] = []
@@ -173,7 +180,7 @@ class BitcoinNode:
             outputs += [f"{txid}:{output['n']}" for output in transaction.get("vout") or []]
             spent |= {f"{i.get('txid')}:{i.get('vout')}" for i in transaction.get("vin") or []}
         # btcd's gettxout does not see what waits in the mempool to be spent; this index does.
-        return [outpoint for outpoint in outputs if outpoint not in spent]
+        return [outpoint for outpoint in reversed(outputs) if outpoint not in spent]
 
     def fee_rate(self) -> int:
         """Returns satoshi per virtual byte for the next hour; the configured rate when unknown."""
