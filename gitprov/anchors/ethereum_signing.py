@@ -1,5 +1,6 @@
 """Signs Ethereum transactions: the one module that loads eth-account."""
 
+import sys
 from typing import Any, cast
 
 from gitprov.core.keccak import keccak256
@@ -23,12 +24,7 @@ def sign(
     Raises:
         UsageError: the library is not installed.
     """
-    try:
-        from eth_account import Account  # an extra, and 400 ms: only who signs pays for it
-    except ImportError as exc:
-        raise UsageError(
-            f"signing for Ethereum needs {exc.name}", hint="pip install 'gitprov[ethereum]'"
-        ) from exc
+    account = load_account()
     fields: dict[str, Any] = {
         "type": 2,
         "chainId": chain_id,
@@ -41,8 +37,28 @@ def sign(
     }
     if to:
         fields["to"] = _checksum(to)
-    signed = Account.sign_transaction(fields, secret)
+    signed = account.sign_transaction(fields, secret)
     return bytes(cast("Any", signed).raw_transaction)
+
+
+def load_account() -> Any:
+    """Returns eth-account's class for keys.
+
+    Raises:
+        UsageError: the library is not installed.
+    """
+    limit = sys.getrecursionlimit()
+    try:
+        from eth_account import Account  # an extra, and 400 ms: only who signs pays for it
+    except ImportError as exc:
+        raise UsageError(
+            f"signing for Ethereum needs {exc.name}", hint="pip install 'gitprov[ethereum]'"
+        ) from exc
+    finally:
+        # One of its libraries raises the limit so far that deeply nested JSON from outside would
+        # overflow the stack and end the process.
+        sys.setrecursionlimit(limit)
+    return Account
 
 
 def created_address(sender: bytes, nonce: int) -> bytes:

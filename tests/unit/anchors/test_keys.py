@@ -1,6 +1,7 @@
 """Private keys: their texts, encrypted keystores, where they are looked for; never in an error."""
 
 import json
+import sys
 import warnings
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitprov.anchors import keystore
+from gitprov.anchors.ethereum_signing import load_account
 from gitprov.anchors.keys import KeySource, address_of, load_key, parse_secret, write_keystore
 from gitprov.core.wif import PREFIXES, decode_wif, encode_wif
 from gitprov.errors import MalformedError, UsageError
@@ -48,11 +50,10 @@ def test_a_keystore_opens_with_its_passphrase_only() -> None:
 def test_other_wallets_read_ours_and_we_theirs() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from eth_account import Account
-
+        account = load_account()
         data = keystore.encrypt(ONE, "p", network="ethereum", address="0x00", scrypt_n=1 << 10)
-        assert bytes(Account.decrypt(data.decode(), "p")) == ONE
-        theirs = json.dumps(Account.encrypt(ONE, "p", kdf="pbkdf2", iterations=10)).encode()
+        assert bytes(account.decrypt(data.decode(), "p")) == ONE
+        theirs = json.dumps(account.encrypt(ONE, "p", kdf="pbkdf2", iterations=10)).encode()
     assert keystore.decrypt(theirs, "p") == ONE
 
 
@@ -123,3 +124,9 @@ def test_the_commit_hook_refuses_keys_and_no_digests(
     ended = gitprov_process(repo, "hook", "pre-commit")
     assert (ended.code == 1) is refused, ended
     assert ("private key" in ended.err) is refused
+
+
+def test_loading_the_library_for_signatures_leaves_the_recursion_limit_alone() -> None:
+    before = sys.getrecursionlimit()
+    load_account()
+    assert sys.getrecursionlimit() == before
