@@ -13,6 +13,7 @@ import pytest
 
 from gitprov.cli.main import COMMANDS, cli
 from gitprov.config import Config, HooksConfig, StoreConfig
+from gitprov.config.anchors import AnchorsConfig
 from gitprov.verify.policy import NETWORKS
 
 ROOT = Path(__file__).parents[2]
@@ -100,6 +101,8 @@ def test_the_tutorial_explains_every_key_of_the_configuration() -> None:
         if field.name in sections:
             below = dataclasses.fields(sections[field.name])
             known |= {f"{field.name}.{one.name}" for one in below}
+        elif field.name == "anchors":
+            known |= {f"anchors.{one.name}" for one in dataclasses.fields(AnchorsConfig)}
         elif field.name != "policy":
             known.add(field.name)
     assert known <= named
