@@ -5,6 +5,7 @@ It proves that they can be had from somewhere, and no time; every sentence says 
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from gitprov.anchors.base import Anchor, Progress, Receipt, State, Statement, Submission
 from gitprov.anchors.ipfs_client import Kubo, PinningService, from_gateway
@@ -65,22 +66,28 @@ class IpfsAnchor(Anchor):
     ) -> Submission:
         """Returns an archive of the head and of the records that it newly covers."""
         del earlier, replaces
-        blocks = [statement.signed.encode(), *statement.blocks()]
-        roots = list(dict.fromkeys(Digest.of(block) for block in blocks))
-        archive = car.write(roots, blocks)
-        if len(archive) > MAX_CAR_BYTES:
-            raise UsageError(
-                f"the records have {len(archive):,} bytes, too many to publish with one head",
-                hint="gitprov export --car FILE, then ipfs dag import FILE",
-            )
+        blocks = [statement.signed.encode()]
+        size = 0
+        for block in statement.blocks():
+            size += len(block)
+            if size > MAX_CAR_BYTES:
+                raise UsageError(
+                    f"the records have more than {MAX_CAR_BYTES >> 20} MiB, too many to publish "
+                    "with one head",
+                    hint="gitprov export --car FILE, then ipfs dag import FILE",
+                )
+            blocks.append(block)
+        archive = car.write(blocks, roots=1)
         receipt = IpfsReceipt.of(statement.signed)
         return Submission(cid.to_text(receipt.digest), archive, "", receipt.to_json())
 
     def submit(self, submission: Submission) -> Progress:
-        """Gives the archive to our node, and asks the pinning service for the head."""
+        """Gives the archive to our node, and asks the pinning service for all that is in it."""
         self._kubo.import_car(submission.raw)
         if self._service is not None:
-            self._service.pin(IpfsReceipt.parse(submission.receipt).digest, "gitprov head")
+            codec, digest = cid.parse_bytes(car.roots_of(submission.raw)[0])
+            origins = self._kubo.addresses()
+            self._service.pin(digest, "gitprov", codec=codec, origins=origins)
         return self.refresh([submission], was="pending")
 
     def refresh(self, submissions: Sequence[Submission], *, was: State) -> Progress:
@@ -88,57 +95,95 @@ class IpfsAnchor(Anchor):
         newest = submissions[-1]
         digest = IpfsReceipt.parse(newest.receipt).digest
         if self._kubo.get(digest) is None:
-            detail = f"{self._kubo.where} does not have it any more"
+            detail = f"{self._kubo.where} does not have it any more ({_WHAT})"
             return Progress("pending", newest.locator, newest.receipt, detail, missing=True)
-        served = [where for where in self.config.gateways if self._serves(where, digest)]
-        detail = f"pinned by {self._kubo.where}"
-        if self._service is not None:
-            detail += f"; {self._service.where}: {self._service.state(digest) or 'not asked'}"
+        served = next((where for where in self.config.gateways if self._serves(where, digest)), "")
+        detail = f"pinned by {self._kubo.where}{self._pinned_elsewhere(newest)}"
         if served:
-            detail += f"; served by {shown(served[0])}"
+            detail += f"; served by {shown(served)}"
         elif was == "final":
             detail += "; no gateway serves it now"
+        elif self.config.gateways:
+            detail += "; no gateway serves it yet"
+        else:
+            detail += "; final when a gateway serves it, and anchors.ipfs.gateways names none"
         state: State = "final" if served or was == "final" else "included"
         return Progress(state, newest.locator, newest.receipt, f"{detail} ({_WHAT})")
 
     def gather(self, receipts: Sequence[Receipt]) -> list[Answer]:
-        """Asks our node, then the gateways, for each head; see `Anchor.gather`."""
+        """Asks our node, then the gateways, for each head; see `Anchor.gather`.
+
+        Who does not answer for one head is not asked for the others.
+        """
         digests = [_digest(receipt) for receipt in receipts]
         unique = list(dict.fromkeys(digest for digest in digests if digest is not None))
         nothing = Answer("IPFS", problem="the receipt is not well formed")
         if not unique:
             return [nothing] * len(receipts)
+        look = _Look(self._places())
         with ThreadPoolExecutor(max_workers=min(len(unique), _MAX_THREADS)) as pool:
-            found = dict(zip(unique, pool.map(self._look, unique), strict=True))
+            found = dict(zip(unique, pool.map(look.at, unique), strict=True))
         return [nothing if digest is None else found[digest] for digest in digests]
 
-    def _look(self, digest: Digest) -> Answer:
-        places: list[tuple[str, Callable[[], bytes | None]]] = [
-            (self._kubo.where, lambda: self._kubo.get(digest))
-        ]
+    def _places(self) -> "dict[str, _Ask]":
+        places: dict[str, _Ask] = {self._kubo.where: self._kubo.get}
         for gateway in self.config.gateways:
-            place = f"the gateway {shown(gateway)}"
-            places.append((place, lambda at=gateway: from_gateway(self._http, at, digest)))  # type: ignore[misc]  # the loop's value, kept
-        problems: list[str] = []
-        lacking: list[str] = []
-        for where, ask in places:
-            try:
-                if ask() is not None:
-                    return Answer(where, final=True)
-                lacking.append(where)
-            except WrongBytesError as exc:
-                return Answer(where, contradiction=str(exc))
-            except UnavailableError as exc:
-                problems.append(str(exc))
-        if not lacking:
-            return Answer("IPFS", problem="; ".join(problems))
-        return Answer(" and ".join(lacking))
+            places[f"the gateway {shown(gateway)}"] = partial(from_gateway, self._http, gateway)
+        return places
 
     def _serves(self, gateway: str, digest: Digest) -> bool:
         try:
             return from_gateway(self._http, gateway, digest) is not None
         except GitprovError:
             return False  # our own node has it; a gateway that lies or sleeps proves nothing
+
+    def _pinned_elsewhere(self, submission: Submission) -> str:
+        """What the pinning service says, for people: it is a claim, and no bytes."""
+        if self._service is None:
+            return ""
+        try:
+            codec, digest = cid.parse_bytes(car.roots_of(submission.raw)[0])
+            state = self._service.state(digest, codec) or "not asked"
+        except GitprovError as exc:
+            return f"; {exc}"
+        return f"; {self._service.where}: {state}"
+
+
+_Ask = Callable[[Digest], bytes | None]
+"""Returns the bytes that a place has, None when it has none; raises as `from_gateway` does."""
+
+
+class _Look:
+    """Looks for heads at places, from several threads."""
+
+    def __init__(self, places: dict[str, _Ask]) -> None:
+        self._places = places
+        self._silent: dict[str, str] = {}
+
+    def at(self, digest: Digest) -> Answer:
+        """Asks one place after the other until one serves what the digest names."""
+        wrong = ""
+        lacking: list[str] = []
+        problems: list[str] = []
+        for where, ask in self._places.items():
+            problem = self._silent.get(where)
+            if problem is None:
+                try:
+                    if ask(digest) is not None:
+                        return Answer(where, final=True)
+                    lacking.append(where)
+                    continue
+                except WrongBytesError as exc:
+                    wrong = wrong or str(exc)
+                    continue
+                except UnavailableError as exc:
+                    problem = self._silent[where] = str(exc)
+            problems.append(problem)
+        if wrong:
+            return Answer("IPFS", contradiction=wrong)
+        if not lacking:
+            return Answer("IPFS", problem="; ".join(problems))
+        return Answer(" and ".join(lacking))
 
 
 def _digest(receipt: Receipt) -> Digest | None:

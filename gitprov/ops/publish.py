@@ -3,6 +3,7 @@
 Small files are one block each. A larger one is cut into pieces of 1 MiB, and a block of type
 `pieces` lists them. Blocks of type `index` say under which CID each manifest and each file is to
 be found, since a manifest's root is not the digest of its bytes (docs/formats.md section 11).
+Lists lead to every block, so that a node pins all of them by pinning one.
 """
 
 import os
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO
 
-from gitprov.core import cid
+from gitprov.core import car, cid
 from gitprov.core.canonical import Json, dumps
-from gitprov.core.car import MAX_BLOCK_BYTES, header, section
+from gitprov.core.car import MAX_BLOCK_BYTES, Block
 from gitprov.core.digest import Digest
 from gitprov.git.log import LogReader, read_log_key
 from gitprov.model.record import ArtifactLeaf
@@ -25,8 +26,8 @@ from gitprov.platform.files import fault, fsync_dir
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress
 
-_PER_INDEX = 8000
-"""Objects in one index block: each takes about 120 bytes."""
+_PER_INDEX = 7000
+"""Objects in one index block: each takes 136 bytes."""
 
 _PIECES = 12_000
 """Pieces in one block of type `pieces`: 12 GiB; a larger file has several such blocks."""
@@ -39,7 +40,8 @@ class Exported:
     Attributes:
         commit: the commit's id.
         root: its record root.
-        roots: the CIDs that the archive names as its roots: record, head, index.
+        roots: the CIDs that the archive names as its roots: the list of all blocks, then record,
+            head and index.
         blocks: how many blocks it has.
         size: its bytes.
     """
@@ -88,7 +90,9 @@ def export_car(
                 roots.append(writer.add(signed.encode()))
             if with_data:
                 roots += _add_data(ws, writer, record.artifacts)
-        _with_header(temporary, path, roots)
+            above = writer.end()
+        names = [above.name, *dict.fromkeys(cid.to_bytes(root) for root in roots)]
+        _with_header(temporary, path, car.header(names))
     except OSError as exc:
         raise fault(exc, "write", path) from exc
     finally:
@@ -96,8 +100,9 @@ def export_car(
             with suppress(FileNotFoundError):
                 os.unlink(name)
     size = os.path.getsize(path)
-    names = tuple(cid.to_text(root) for root in roots)
-    return Exported(commit, record.root, names, writer.count, size)
+    return Exported(
+        commit, record.root, tuple(cid.text_of(name) for name in names), writer.count, size
+    )
 
 
 class _Writer:
@@ -106,20 +111,29 @@ class _Writer:
     def __init__(self, body: IO[bytes], progress: Progress | None) -> None:
         self._body = body
         self._progress = progress
-        self._seen: set[bytes] = set()
+        self._seen: dict[bytes, None] = {}
+        self.count = 0
 
-    @property
-    def count(self) -> int:
-        return len(self._seen)
-
-    def add(self, block: bytes) -> Digest:
-        digest = Digest.of(block)
-        if digest.raw not in self._seen:
-            self._seen.add(digest.raw)
-            self._body.write(section(digest, block))
+    def add(self, data: bytes) -> Digest:
+        """Writes a raw block, unless it is there, and returns its digest."""
+        block = Block.raw(data)
+        if block.name not in self._seen:
+            self._seen[block.name] = None
+            self._write(block)
             if self._progress is not None:
-                self._progress.done(0, len(block))
-        return digest
+                self._progress.done(0, len(data))
+        return cid.parse_bytes(block.name)[1]
+
+    def end(self) -> Block:
+        """Writes the lists of all blocks, and returns the one that is above the others."""
+        made = car.lists(list(self._seen))
+        for block in made:
+            self._write(block)
+        return made[-1]
+
+    def _write(self, block: Block) -> None:
+        self._body.write(car.section(block))
+        self.count += 1
 
 
 def _add_data(ws: Workspace, writer: _Writer, artifacts: Iterable[ArtifactLeaf]) -> list[Digest]:
@@ -186,11 +200,11 @@ def _signed_head(ws: Workspace) -> str | None:
     return None if key is None else LogReader.open(ws.repo, key.ref).signed_note()
 
 
-def _with_header(body: str, path: str, roots: list[Digest]) -> None:
+def _with_header(body: str, path: str, header: bytes) -> None:
     """Puts the header before the blocks: what the roots are is known only when all are written."""
     whole = body + ".whole"
     with open(body, "rb") as source, open(whole, "xb") as target:
-        target.write(header(list(dict.fromkeys(roots))))
+        target.write(header)
         while part := source.read(MAX_BLOCK_BYTES):
             target.write(part)
         target.flush()

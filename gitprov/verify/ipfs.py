@@ -2,11 +2,12 @@
 
 from gitprov.core import cid
 from gitprov.core.digest import Digest
+from gitprov.core.paths import printable
 from gitprov.errors import VerificationError
 from gitprov.model.note import AnchorLine
 from gitprov.model.receipt_ipfs import IpfsReceipt
 from gitprov.model.report import Verdict
-from gitprov.model.signed_note import read_unverified
+from gitprov.model.signed_note import TreeHead, read_unverified
 from gitprov.verify.evidence import Answer
 from gitprov.verify.settled import Circumstances, Outcome
 
@@ -17,7 +18,7 @@ def judge(line: AnchorLine, answer: Answer | None, case: Circumstances) -> Outco
     """Judges one line whose inclusion proof up to the digest holds."""
     try:
         receipt = IpfsReceipt.parse(line.receipt)
-        check(receipt, line)
+        head = check(receipt, line)
     except VerificationError as exc:
         return Verdict.FAIL, str(exc)
     name = cid.to_text(receipt.digest)
@@ -27,12 +28,15 @@ def judge(line: AnchorLine, answer: Answer | None, case: Circumstances) -> Outco
     if answer.contradiction:
         return Verdict.FAIL, answer.contradiction
     if answer.final:
-        return Verdict.PASS, f"{answer.asked} served {name}, the signed head itself ({_WHAT})"
+        return (
+            Verdict.PASS,
+            f"{answer.asked} served {name}, the head of {printable(head.origin)} ({_WHAT})",
+        )
     return case.unsettled(f"{answer.asked} does not have {name} ({_WHAT})")
 
 
-def check(receipt: IpfsReceipt, line: AnchorLine) -> None:
-    """Checks that the CID names the signed head, and the head is the line's.
+def check(receipt: IpfsReceipt, line: AnchorLine) -> TreeHead:
+    """Returns the head, which the CID names, and which is the line's; whose it is is not judged.
 
     Raises:
         VerificationError: it is not so.
@@ -45,3 +49,4 @@ def check(receipt: IpfsReceipt, line: AnchorLine) -> None:
             f"the signed head has size {head.size} and root {head.root}, the line says "
             f"size {line.size} and root {line.digest}"
         )
+    return head

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import re
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gitprov.core import canonical, merkle
+from gitprov.core import canonical, car, merkle
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.core.paths import check_name, check_names
 from gitprov.errors import MalformedError
@@ -268,3 +269,14 @@ def test_the_document_repeats_the_shared_vectors() -> None:
     assert json.loads(BLOCKS["weights"]) == shared["weights"]
     assert json.loads(BLOCKS["manifest"])["root"] == shared["manifests"]["sub"]["root"]
     assert json.loads(BLOCKS["proofs"])["root"] == shared["log"]["roots"][7]
+
+
+@check("car")
+def _car(body: str) -> None:
+    vector = json.loads(body)
+    blocks = [bytes.fromhex(text) for text in vector["blocks_hex"]]
+    archive = bytes.fromhex(vector["archive_hex"])
+    assert car.write(blocks, roots=vector["roots"]) == archive
+    roots, found = car.read(io.BytesIO(archive))
+    assert len(roots) == 1 + vector["roots"]
+    assert [block.data for block in found if block.is_raw] == blocks

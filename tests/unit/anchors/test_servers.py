@@ -14,7 +14,7 @@ from gitprov.anchors.opentimestamps import OpenTimestampsAnchor
 from gitprov.config.anchors import OpenTimestampsConfig
 from gitprov.core import cid
 from gitprov.core.digest import Digest, Sha256Digest
-from gitprov.errors import UnavailableError, VerificationError
+from gitprov.errors import UnavailableError, UsageError, VerificationError
 from gitprov.platform.http import Http
 from tests.support.calendar import Respond, calendar, serving
 
@@ -115,7 +115,9 @@ def test_a_pinning_service_is_asked_once_and_its_states_are_told(http: Http) -> 
         assert pinning.pin(DIGEST, "head") == "pinned"
 
 
-@pytest.mark.parametrize("status", [401, 500])
-def test_a_pinning_service_that_refuses_is_unavailable(status: int, http: Http) -> None:
-    with serving(lambda *_: (status, {}, b"{}")) as url, pytest.raises(UnavailableError):
+@pytest.mark.parametrize(("status", "error"), [(401, UsageError), (500, UnavailableError)])
+def test_a_pinning_service_that_refuses_is_told(
+    status: int, error: type[Exception], http: Http
+) -> None:
+    with serving(lambda *_: (status, {}, b"{}")) as url, pytest.raises(error):
         PinningService(http, url, "token").state(DIGEST)
