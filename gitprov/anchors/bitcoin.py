@@ -8,8 +8,9 @@ from gitprov.anchors.base import Anchor, Progress, Receipt, State, Statement, Su
 from gitprov.anchors.bitcoin_node import BitcoinNode, read_cookie
 from gitprov.anchors.bitcoin_paying import KeyPayer, Payer, WalletPayer
 from gitprov.config.anchors import BitcoinConfig
-from gitprov.core.bitcoin import Transaction, merkle_branch, shown
-from gitprov.errors import MalformedError, UnavailableError, UsageError, VerificationError
+from gitprov.core.bitcoin import Transaction, header_time, merkle_branch, shown
+from gitprov.core.digest import DIGEST_BYTES
+from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.receipt_bitcoin import BitcoinReceipt, InBlock
 from gitprov.platform.http import Http
 from gitprov.platform.jsonrpc import RpcError
@@ -110,33 +111,24 @@ class BitcoinAnchor(Anchor):
                     f"{self.node.where} did not take the transaction: {exc.message}"
                 ) from exc
             return progress
-        return Progress("pending", submission.locator, submission.receipt, _WAITS)
+        return Progress("pending", submission.locator, _pending(submission), _WAITS)
 
     def refresh(self, submissions: Sequence[Submission], *, was: State) -> Progress:
         """Looks for all transactions that one head ever had; see `Anchor.refresh`."""
         _ = self.chain
-        gone = self._gone(submissions, was)
-        if gone is not None:
-            return gone
+        if was in {"included", "final"}:
+            for one in submissions:
+                known = BitcoinReceipt.parse(one.receipt)
+                if known.place is not None:
+                    return self._still(one, known, known.place)
         waits: Submission | None = None
-        for submission in submissions:
-            block = self.node.where_is(submission.locator, _change(submission), submission.created)
+        for one in submissions:
+            block = self.node.where_is(one.locator, _change(one))
             if block:
-                return self._mined(submission, block)
+                return self._mined(one, block)
             if block == "":
-                waits = submission
-        newest = waits or submissions[-1]
-        pending = Progress("pending", newest.locator, newest.receipt, _WAITS)
-        if waits is not None:
-            age = self._clock() - newest.created
-            return replace(pending, stuck=newest.created > 0 and age > self.config.stuck_seconds)
-        if (
-            self.node.coin(newest.slot) is None
-            and self.node.coin(newest.slot, mempool=False) is None
-        ):
-            detail = f"the coin {newest.slot} was spent by another transaction"
-            return replace(pending, detail=detail, lost=True)
-        return replace(pending, detail="the node does not know the transaction", missing=True)
+                waits = one
+        return self._unknown(submissions) if waits is None else self._waits(waits)
 
     def gather(self, receipts: Sequence[Receipt]) -> list[Answer]:
         """Asks for the blocks that receipts name, each once; see `Anchor.gather`."""
@@ -162,8 +154,9 @@ class BitcoinAnchor(Anchor):
         chain = self._node_chain()
         newest = self.node.height()
         inside = [height for height in heights if 0 <= height <= newest]
-        names = {height: self.node.block_hash(height) or "" for height in inside}
-        raws = dict(zip(inside, self.node.headers(list(names.values())), strict=True))
+        unique = list(dict.fromkeys(inside))
+        names = dict(zip(unique, self.node.block_hashes(unique), strict=True))
+        raws = dict(zip(unique, self.node.headers(list(names.values())), strict=True))
         answers: list[Answer] = []
         for height in heights:
             if height not in raws:
@@ -176,7 +169,7 @@ class BitcoinAnchor(Anchor):
                     chain=chain,
                     block=names[height],
                     header=raw.hex(),
-                    time=int.from_bytes(raw[68:72], "little"),
+                    time=header_time(raw),
                     confirmations=newest - height + 1,
                 )
             )
@@ -187,37 +180,69 @@ class BitcoinAnchor(Anchor):
         first = self.node.block_hash(0)
         return f"bip122:{(first or '')[:32]}"
 
-    def _gone(self, submissions: Sequence[Submission], was: State) -> Progress | None:
-        if was not in {"included", "final"}:
-            return None
+    def _still(self, one: Submission, known: BitcoinReceipt, place: InBlock) -> Progress:
+        """Whether the block that was found before is in the chain still, and how deep."""
+        if self.node.block_hash(place.height) == place.block:
+            return self._placed(known, place)
+        detail = f"reorged: block {place.block} is not in the chain any more"
+        return Progress("reorged", one.locator, one.receipt, detail)
+
+    def _waits(self, one: Submission) -> Progress:
+        """A transaction that no block holds yet; paying more helps while its change is unspent."""
+        pending = Progress("pending", one.locator, _pending(one), _WAITS)
+        age = self._clock() - one.created
+        if self.config.backend == "wallet" or not one.created or age <= self.config.stuck_seconds:
+            return pending
+        change = _change(one)
+        return replace(pending, stuck=change is not None and self.node.coin(change) is not None)
+
+    def _unknown(self, submissions: Sequence[Submission]) -> Progress:
+        """The node does not know any of them: never sent, forgotten, mined long ago, or lost."""
+        newest = submissions[-1]
+        pending = Progress("pending", newest.locator, _pending(newest), _WAITS)
+        if self.node.is_unspent(newest.slot):
+            return replace(pending, detail="the node does not know the transaction", missing=True)
+        ages = [one.created or self._clock() for one in submissions if one.slot == newest.slot]
+        found = self.node.spender(newest.slot, min(ages))
+        if found is None:
+            # To call it lost would be to pay again for what may be in the chain.
+            raise UnavailableError(
+                f"{self.node.where} cannot tell what became of {newest.locator}: "
+                f"the coin {newest.slot} is not there, and no block was found that spends it",
+                hint="a node with an index of all transactions (txindex) can tell",
+            )
         for one in submissions:
-            place = BitcoinReceipt.parse(one.receipt).place
-            if place is not None and self.node.block_hash(place.height) != place.block:
-                detail = f"reorged: block {place.block} is not in the chain any more"
-                return Progress("reorged", one.locator, one.receipt, detail)
-        return None
+            if one.locator == found.txid:
+                return self._mined(one, found.block)
+        detail = f"the coin {newest.slot} was spent by another transaction, {found.txid}"
+        return replace(pending, detail=detail, lost=True)
 
     def _mined(self, submission: Submission, name: str) -> Progress:
         block = self.node.block(name)
-        newest = self.node.height()
         height = self.node.height_of(name)
-        if not 0 <= height <= newest or self.node.block_hash(height) != name:
+        if height is None:
             raise self.node.odd(f"block {name} is not in the active chain")
-        pending = replace(BitcoinReceipt.parse(submission.receipt), place=None)
         txids = block.txids
-        index = [shown(one) for one in txids].index(submission.locator)
+        try:
+            index = txids.index(bytes.fromhex(submission.locator)[::-1])
+        except ValueError:
+            raise self.node.odd(f"block {name} does not hold {submission.locator}") from None
         branch = tuple(merkle_branch(txids, index))
         place = InBlock(name, height, block.header.raw, index, branch)
-        receipt = replace(pending, place=place)
+        receipt = replace(BitcoinReceipt.parse(submission.receipt), place=place)
         try:
             # The node is believed when its answers prove each other.
-            check(receipt, Transaction.parse(submission.raw).outputs[0].script[-32:])
-        except (VerificationError, UsageError) as exc:
+            check(receipt, _witnessed(submission))
+        except VerificationError as exc:
             raise self.node.odd(str(exc)) from exc
-        deep = newest - height + 1
+        return self._placed(receipt, place)
+
+    def _placed(self, receipt: BitcoinReceipt, place: InBlock) -> Progress:
+        deep = self.node.height() - place.height + 1
         state: State = "final" if deep >= self.config.confirmations else "included"
-        detail = f"in block {height:,}, {deep:,} of {self.config.confirmations:,} confirmations"
-        return Progress(state, submission.locator, receipt.to_json(), detail)
+        wanted = self.config.confirmations
+        detail = f"in block {place.height:,}, {deep:,} of {wanted:,} confirmations"
+        return Progress(state, receipt.txid, receipt.to_json(), detail)
 
 
 _WAITS = "pending: the transaction is in no block yet"
@@ -228,3 +253,14 @@ def _change(submission: Submission) -> str | None:
     outputs = Transaction.parse(submission.raw).outputs
     index = next((n for n, one in enumerate(outputs) if one.value), None)
     return None if index is None else f"{submission.locator}:{index}"
+
+
+def _pending(submission: Submission) -> Receipt:
+    """The receipt without a block, which may be one that is no longer in the chain."""
+    return replace(BitcoinReceipt.parse(submission.receipt), place=None).to_json()
+
+
+def _witnessed(submission: Submission) -> bytes:
+    """The digest that a transaction of ours carries."""
+    ours = [one for one in Transaction.parse(submission.raw).outputs if not one.value]
+    return ours[0].script[-DIGEST_BYTES:] if ours else b""

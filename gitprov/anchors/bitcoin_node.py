@@ -4,10 +4,11 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
+from urllib.parse import quote
 
 from gitprov.config.anchors import BitcoinConfig
-from gitprov.core.bitcoin import Block, Header, shown
+from gitprov.core.bitcoin import HEADER_BYTES, Block, Header, header_time, sha256d, shown
 from gitprov.core.canonical import Json
 from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.model.receipt_bitcoin import CHAINS
@@ -19,11 +20,12 @@ SATOSHI = 100_000_000
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _HEX = re.compile(r"(?:[0-9a-f]{2})+", re.ASCII)
 _MATURITY = 100
+_MOST_SATOSHI = 21_000_000 * SATOSHI
 _SCAN_BLOCKS = 300
+_BACK = 12
 _SEARCHED = 1000
 _ENOUGH = 20
 _CLOCK_SLACK = 2 * 3600
-_NOT_FOUND = -5
 _BLOCK_LIMIT = 16 << 20
 
 
@@ -45,6 +47,14 @@ class ServedBlock:
     txids: list[bytes]
 
 
+@dataclass(frozen=True, slots=True)
+class Spender:
+    """The transaction in the chain that spends a coin, and its block."""
+
+    txid: str
+    block: str
+
+
 class BitcoinNode:
     """Asks one node; what it answers is never used before it has the right form."""
 
@@ -52,7 +62,7 @@ class BitcoinNode:
         """Takes where the node is, and user and password."""
         if config.url is None:
             raise UsageError("anchors.bitcoin.url is missing")
-        url = config.url + (f"/wallet/{config.wallet}" if config.wallet else "")
+        url = config.url + (f"/wallet/{quote(config.wallet, safe='')}" if config.wallet else "")
         self.rpc = JsonRpc(http, url, auth=auth, version="1.0")
         self.where = f"the node at {self.rpc.where}"
         self._fallback = config.fee_rate
@@ -86,9 +96,9 @@ class BitcoinNode:
     def height(self) -> int:
         """Returns the height of the newest block."""
         height = self.ask("getblockcount")
-        if isinstance(height, bool) or not isinstance(height, int) or height < 0:
+        if not _is_number(height):
             raise self.odd(f"{height!r:.60} is no height")
-        return height
+        return cast("int", height)
 
     def block_hash(self, height: int) -> str | None:
         """Returns the hash of the active chain's block at a height, None above its end."""
@@ -99,13 +109,24 @@ class BitcoinNode:
                 return None
             raise self.odd(f"no block at height {height:,}") from None
 
-    def height_of(self, name: str) -> int:
-        """Returns the height that the node gives a block; -1 when it is in no active chain."""
-        found = self.ask("getblockheader", name, True)
+    def block_hashes(self, heights: Sequence[int]) -> list[str]:
+        """Returns the hashes of the active chain's blocks at heights that it has."""
+        results = self.rpc.batch([("getblockhash", [height]) for height in heights])
+        for result in results:
+            if isinstance(result, RpcError):
+                raise UnavailableError(f"{self.where} refuses {result}")
+        return [self._hash(result) for result in results]
+
+    def height_of(self, name: str) -> int | None:
+        """Returns the height of a block of the active chain; None when it is not in that."""
+        try:
+            found = self.rpc.call("getblockheader", name, True)
+        except RpcError:
+            return None  # btcd knows no header of another chain; whoever lies gains nothing
         height = found.get("height") if isinstance(found, dict) else None
-        if isinstance(height, bool) or not isinstance(height, int):
+        if not _is_number(height):
             raise self.odd("a header without a height")
-        return height
+        return cast("int", height) if self.block_hash(cast("int", height)) == name else None
 
     def headers(self, hashes: Sequence[str]) -> list[bytes]:
         """Returns headers of blocks, checked against their hashes."""
@@ -115,20 +136,14 @@ class BitcoinNode:
             if isinstance(result, RpcError):
                 raise UnavailableError(f"{self.where} refuses {result}")
             raw = self._hex(result)
-            if len(raw) != 80 or shown(Header.parse(raw).hash) != name:
+            if len(raw) != HEADER_BYTES or shown(sha256d(raw)) != name:
                 raise self.odd(f"that is not the header of {name}")
             headers.append(raw)
         return headers
 
     def block(self, name: str) -> ServedBlock:
         """Returns a block, whose transactions give the Merkle root of a header with that hash."""
-        raw = self._hex(self.ask("getblock", name, 0))
-        try:
-            block = Block.parse(raw)
-        except MalformedError as exc:
-            raise self.odd(str(exc)) from exc
-        if shown(block.header.hash) != name:
-            raise self.odd(f"another block than {name}")
+        block = self._block(name)
         return ServedBlock(block.header, block.txids)
 
     def coin(self, outpoint: str, *, mempool: bool = True) -> Coin | None:
@@ -141,23 +156,28 @@ class BitcoinNode:
             raise self.odd("an output that is no object")
         depth = found.get("confirmations")
         script = found.get("scriptPubKey")
-        if not isinstance(depth, int) or not isinstance(script, dict):
+        if not _is_number(depth) or not isinstance(script, dict):
             raise self.odd("an output without confirmations or script")
-        if found.get("coinbase") and depth < _MATURITY:
+        deep = cast("int", depth)
+        if found.get("coinbase") and deep < _MATURITY:
             return None
-        return Coin(outpoint, self._satoshi(found.get("value")), depth, self._hex(script["hex"]))
+        value = self._satoshi(found.get("value"))
+        return Coin(outpoint, value, deep, self._hex(script.get("hex")))
+
+    def is_unspent(self, outpoint: str) -> bool:
+        """Whether no block spends an output that is known, though something that waits may."""
+        txid, _, number = outpoint.partition(":")
+        calls = [self.ask("gettxout", txid, int(number), mempool) for mempool in (True, False)]
+        return any(isinstance(found, dict) for found in calls)
 
     def coins(self, address: str) -> list[Coin]:
         """Returns an address's coins, the most confirmed first: Core scans, btcd has an index."""
         try:
             found = self.rpc.call("scantxoutset", "start", [f"addr({address})"])
-            unspents = found.get("unspents") if isinstance(found, dict) else None
-            outpoints = [
-                f"{self._hash(one['txid'])}:{one['vout']}"
-                for one in cast("list[dict[str, Json]]", unspents or [])[:_SEARCHED]
-            ]
         except RpcError:
             outpoints = self._search(address)
+        else:
+            outpoints = [self._outpoint(one, "vout") for one in _items(found, "unspents")]
         coins: list[Coin] = []
         for outpoint in outpoints:
             coin = self.coin(outpoint)
@@ -174,11 +194,11 @@ class BitcoinNode:
             return []
         outputs: list[str] = []
         spent: set[str] = set()
-        for one in found if isinstance(found, list) else []:
-            transaction = cast("dict[str, Any]", one if isinstance(one, dict) else {})
-            txid = self._hash(transaction.get("txid"))
-            outputs += [f"{txid}:{output['n']}" for output in transaction.get("vout") or []]
-            spent |= {f"{i.get('txid')}:{i.get('vout')}" for i in transaction.get("vin") or []}
+        for one in _items({"found": found}, "found"):
+            txid = self._hash(one.get("txid"))
+            outputs += [self._outpoint({**to, "txid": txid}, "n") for to in _items(one, "vout")]
+            # The input of a block's first transaction spends nothing.
+            spent |= {self._outpoint(i, "vout") for i in _items(one, "vin") if "txid" in i}
         # btcd's gettxout does not see what waits in the mempool to be spent; this index does.
         return [outpoint for outpoint in reversed(outputs) if outpoint not in spent]
 
@@ -201,37 +221,64 @@ class BitcoinNode:
         """
         self.rpc.call("sendrawtransaction", raw.hex())
 
-    def where_is(self, txid: str, change: str | None, since: float) -> str | None:
-        """Returns the block that holds a transaction, "" while it waits, None when unknown.
+    def where_is(self, txid: str, change: str | None) -> str | None:
+        """Returns the block that holds a transaction, "" while it waits, None when nobody can tell.
 
-        Without a transaction index the change tells; when that is spent, the newest blocks do.
+        The node's index of transactions is asked, then the change: while that is unspent, it tells.
         """
         try:
             found = self.rpc.call("getrawtransaction", txid, 1)
         except RpcError:
             found = None
         if isinstance(found, dict):
-            block = found.get("blockhash")
-            return self._hash(block) if block else ""
-        coin = self.coin(change) if change else None
-        if coin is not None:
-            if coin.confirmations == 0:
+            if not found.get("blockhash"):
                 return ""
-            return self.block_hash(self.height() - coin.confirmations + 1)
-        return self._scan(txid, since)
+            name = self._hash(found["blockhash"])
+            # Bitcoin Core's index goes on naming a block that is no longer in the chain.
+            if self.height_of(name) is not None:
+                return name
+        coin = self.coin(change) if change else None
+        if coin is None:
+            return None
+        return self.block_hash(self.height() - coin.confirmations + 1) if coin.confirmations else ""
 
-    def _scan(self, txid: str, since: float) -> str | None:
+    def spender(self, outpoint: str, since: float) -> Spender | None:
+        """Returns what spends a coin, looking through the blocks that came after a time.
+
+        None when it is in none of the first few hundred of them: that says nothing.
+        """
         newest = self.height()
-        for height in range(newest, max(newest - _SCAN_BLOCKS, -1), -1):
+        first = max(self._first_after(since - _CLOCK_SLACK, newest) - _BACK, 0)
+        for height in range(first, min(newest, first + _SCAN_BLOCKS) + 1):
             name = self.block_hash(height)
             if name is None:
-                continue
-            block = self.block(name)
-            if any(shown(one) == txid for one in block.txids):
-                return name
-            if block.header.time < since - _CLOCK_SLACK:
                 return None
+            for one in self._block(name).transactions:
+                if outpoint in one.inputs:
+                    return Spender(shown(one.id), name)
         return None
+
+    def _first_after(self, time: float, newest: int) -> int:
+        """The height of the first block after a time; their times rise, but for an hour or two."""
+        low, high = 0, newest
+        while low < high:
+            middle = (low + high) // 2
+            [raw] = self.headers(self.block_hashes([middle]))
+            if header_time(raw) < time:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def _block(self, name: str) -> Block:
+        raw = self._hex(self.ask("getblock", name, 0))
+        try:
+            block = Block.parse(raw)
+        except MalformedError as exc:
+            raise self.odd(str(exc)) from exc
+        if shown(block.header.hash) != name:
+            raise self.odd(f"another block than {name}")
+        return block
 
     def odd(self, what: str) -> UnavailableError:
         """Returns the error for an answer that cannot be one."""
@@ -247,10 +294,28 @@ class BitcoinNode:
             raise self.odd(f"{value!r:.60} are no bytes")
         return bytes.fromhex(value)
 
+    def _outpoint(self, value: dict[str, Json], key: str) -> str:
+        number = value.get(key)
+        if not _is_number(number):
+            raise self.odd(f"{number!r:.60} is not the number of an output")
+        return f"{self._hash(value.get('txid'))}:{number}"
+
     def _satoshi(self, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0:
-            raise self.odd(f"{value!r:.60} is no amount")
-        return round(value * SATOSHI)
+        # Not a number is not between these either.
+        if isinstance(value, (int, float)) and 0 <= value * SATOSHI <= _MOST_SATOSHI:
+            return round(value * SATOSHI)
+        raise self.odd(f"{value!r:.60} is no amount")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 32
+
+
+def _items(value: Json, key: str) -> list[dict[str, Json]]:
+    """The objects in a list in a reply; what is none is passed over."""
+    found = value.get(key) if isinstance(value, dict) else None
+    many = found[:_SEARCHED] if isinstance(found, list) else []
+    return [one for one in many if isinstance(one, dict)]
 
 
 def read_cookie(path: str) -> tuple[str, str]:

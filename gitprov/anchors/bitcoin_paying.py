@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from gitprov.anchors.bitcoin_node import BitcoinNode, Coin
+from gitprov.anchors.bitcoin_node import SATOSHI, BitcoinNode, Coin
 from gitprov.anchors.bitcoin_signing import DUST, sign
 from gitprov.anchors.keys import address_of, public_key
 from gitprov.config.anchors import BitcoinConfig
@@ -58,10 +58,15 @@ class KeyPayer(Payer):
         """See `Payer.pay`."""
         fee = self._fee(self._node.fee_rate() * _VSIZE)
         most = 0
+        whole: Coin | None = None
         for coin in self._coins(earlier):
             if coin.value >= fee + DUST:
                 return self._sign(digest, coin.outpoint, coin.value, fee)
+            if fee <= coin.value <= self._config.max_fee:
+                whole = whole or coin
             most = max(most, coin.value)
+        if whole is not None:  # its change would be dust
+            return self._sign(digest, whole.outpoint, whole.value, whole.value)
         raise UsageError(
             f"{self.address} has no coin that pays for this: the largest has {most:,} satoshi, "
             f"{fee + DUST:,} are needed",
@@ -79,8 +84,12 @@ class KeyPayer(Payer):
         value = self._value(spends, earlier)
         paid = value - sum(output.value for output in before.outputs)
         # Nodes ask for what was paid before, and one satoshi more per byte.
-        wanted = max(self._node.fee_rate() * _VSIZE, paid * 3 // 2, paid + _VSIZE)
-        return self._sign(digest, spends, value, self._fee(wanted))
+        least = paid + _VSIZE
+        wanted = max(self._node.fee_rate() * _VSIZE, paid * 3 // 2)
+        fee = self._fee(max(min(wanted, self._config.max_fee, value - DUST), least))
+        if value < fee + DUST:
+            raise UsageError(f"{name} waits, and nothing is left of its coin to pay more with")
+        return self._sign(digest, spends, value, fee)
 
     def _sign(self, digest: bytes, spends: str, value: int, fee: int) -> bytes:
         return sign(
@@ -157,12 +166,15 @@ class WalletPayer(Payer):
             if not isinstance(funded, dict):
                 raise self._node.odd("a funded transaction that is no object")
             self._check_fee(funded.get("fee"))
-            signed = self._node.rpc.call("signrawtransactionwithwallet", funded["hex"])
+            signed = self._node.rpc.call("signrawtransactionwithwallet", funded.get("hex"))
         except RpcError as exc:
             raise UsageError(f"Bitcoin Core's wallet does not pay: {exc.message}") from exc
         if not isinstance(signed, dict) or signed.get("complete") is not True:
             raise UsageError("Bitcoin Core's wallet could not sign", hint="is it locked?")
-        return bytes.fromhex(str(signed["hex"]))
+        try:
+            return bytes.fromhex(str(signed.get("hex")))
+        except ValueError:
+            raise self._node.odd("a signed transaction that is none") from None
 
     def raise_fee(
         self, digest: bytes, before: Transaction, earlier: Sequence[Transaction]
@@ -175,7 +187,9 @@ class WalletPayer(Payer):
         )
 
     def _check_fee(self, fee: object) -> None:
-        satoshi = round(fee * 100_000_000) if isinstance(fee, (int, float)) else 0
+        if not isinstance(fee, (int, float)) or not 0 <= fee < 1000:
+            raise self._node.odd(f"{fee!r:.60} is no fee")
+        satoshi = round(fee * SATOSHI)
         if satoshi > self._config.max_fee:
             raise UsageError(
                 f"the transaction would cost {satoshi:,} satoshi, "

@@ -1,10 +1,12 @@
 """Signs Bitcoin transactions: the one module that loads bitcoinlib (GPL-3.0, an extra)."""
 
+import importlib
 import os
 import warnings
 from typing import Any
 
-from gitprov.core.bitcoin import MARK, Transaction
+from gitprov.core.bitcoin import Transaction, script
+from gitprov.core.paths import printable
 from gitprov.core.wif import hash160
 from gitprov.errors import UsageError
 
@@ -15,8 +17,8 @@ DUST = 546
 """Nodes pass no smaller output on."""
 
 
-def load_bitcoinlib(data_dir: str) -> Any:
-    """Returns bitcoinlib's module of transactions; its files go into gitprov's own folder.
+def load_bitcoinlib(data_dir: str, module: str = "transactions") -> Any:
+    """Returns a module of bitcoinlib; the library's files go into gitprov's own folder.
 
     Raises:
         UsageError: the library is not installed, or cannot be loaded here.
@@ -27,14 +29,16 @@ def load_bitcoinlib(data_dir: str) -> Any:
         with warnings.catch_warnings():
             # What SQLAlchemy thinks of bitcoinlib is no business of whoever runs gitprov.
             warnings.simplefilter("ignore")
-            from bitcoinlib import transactions  # an extra, and 300 ms
+            return importlib.import_module(f"bitcoinlib.{module}")  # an extra, and 300 ms
     except ImportError as exc:
         raise UsageError(
-            f"signing for Bitcoin needs {exc.name}", hint="pip install 'gitprov[bitcoin]'"
+            f"Bitcoin needs {exc.name or 'bitcoinlib'}", hint="pip install 'gitprov[bitcoin]'"
         ) from exc
-    except (OSError, RuntimeError, UnicodeError) as exc:
-        raise UsageError(f"bitcoinlib cannot be loaded here: {exc}") from exc
-    return transactions
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise UsageError(
+            f"bitcoinlib cannot be loaded here: {printable(str(exc))[:200]}",
+            hint="it needs a UTF-8 locale (LC_ALL=C.UTF-8) and a home that can be written to",
+        ) from exc
 
 
 def sign(
@@ -59,22 +63,20 @@ def sign(
         data_dir: where bitcoinlib may write.
     """
     transactions = load_bitcoinlib(data_dir)
-    from bitcoinlib.keys import Key
-
+    key = load_bitcoinlib(data_dir, "keys").Key(secret.hex(), network="bitcoin", is_private=True)
     txid, _, number = spends.partition(":")
     # Only the scripts decide; the library's own regtest has another chain's prefixes.
     transaction = transactions.Transaction(network="bitcoin", witness_type="segwit", version=2)
     transaction.add_input(
         txid,
         int(number),
-        keys=[Key(secret.hex(), network="bitcoin", is_private=True)],
+        keys=[key],
         script_type="sig_pubkey",
         value=value,
         witness_type="segwit",
         sequence=RBF,
     )
-    payload = MARK + digest
-    transaction.add_output(0, lock_script=bytes([0x6A, len(payload)]) + payload)
+    transaction.add_output(0, lock_script=script(digest))
     change = value - fee
     if change >= DUST:
         transaction.add_output(change, lock_script=b"\x00\x14" + hash160(public))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from gitprov.anchors.base import Anchor, Progress, Receipt, State, Statement, Submission
-from gitprov.anchors.ethereum_fees import Fees, raised, suggested
+from gitprov.anchors.ethereum_fees import Fees, base_fee, raised, suggested
 from gitprov.anchors.ethereum_node import EthereumNode, Object
 from gitprov.anchors.ethereum_signing import sign
 from gitprov.config.anchors import EthereumConfig
@@ -22,6 +22,8 @@ from gitprov.verify.evidence import Answer
 
 _TEXT_AT = 64
 """Where the text's offset points in `storeHash(bytes32,string)`."""
+
+_ONCE = "the contract stores a hash once only: mode event or calldata may witness it again"
 
 
 class EthereumAnchor(Anchor):
@@ -92,8 +94,14 @@ class EthereumAnchor(Anchor):
         fees = suggested(self.node, self.config.max_fee_gwei)
         if replaces is None:
             pending = self.node.number("eth_getTransactionCount", _hex(sender), "pending")
-            nonce = max([pending, *(int(one.slot) + 1 for one in earlier)])
+            taken = [int(one.slot) for one in earlier if _sender(one) == sender]
+            nonce = max([pending, *(slot + 1 for slot in taken)])
         else:
+            if _sender(replaces) != sender:
+                raise UsageError(
+                    f"{replaces.locator} was sent by {_hex(_sender(replaces))}: only its key can "
+                    f"replace it, and this key is that of {_hex(sender)}"
+                )
             nonce = int(replaces.slot)
             before = Transaction.parse(replaces.raw)
             fees = raised(fees, Fees(before.tip, before.max_fee), self.config.max_fee_gwei)
@@ -139,7 +147,7 @@ class EthereumAnchor(Anchor):
         except RpcError as exc:
             # The texts differ from node to node; whether it is there does not.
             progress = self.refresh([submission], was="pending")
-            if progress.missing:
+            if progress.missing and not progress.stuck:
                 raise self._refused(exc) from exc
             return progress
         return self.refresh([submission], was="pending")
@@ -150,11 +158,7 @@ class EthereumAnchor(Anchor):
         gone = self._gone(submissions, was)
         if gone is not None:
             return gone
-        calls = [("eth_getTransactionReceipt", [one.locator]) for one in submissions]
-        for submission, result in zip(submissions, self.node.rpc.batch(calls), strict=True):
-            if isinstance(result, dict) and result.get("blockNumber") is not None:
-                return self._mined(submission, self.node.object(result))
-        return self._unmined(submissions)
+        return self._first_mined(submissions) or self._unmined(submissions)
 
     def gather(self, receipts: Sequence[Receipt]) -> list[Answer]:
         """Asks for the blocks that receipts name, each once; see `Anchor.gather`."""
@@ -191,7 +195,7 @@ class EthereumAnchor(Anchor):
         except RpcError as exc:
             raise UsageError(
                 f"the transaction would fail: {exc.message}",
-                hint="`mode: storage` stores a hash once only" if to else None,
+                hint=_ONCE if self.config.mode == "storage" else None,
             ) from exc
         needed = self.node.quantity(result)
         if needed > limit:
@@ -214,11 +218,22 @@ class EthereumAnchor(Anchor):
             receipt = EthereumReceipt.parse(one.receipt)
             if receipt.place is None:
                 continue
-            block = self.node.block(receipt.place.height)
+            height = receipt.place.height
+            block = self.node.block(height)
+            if block is None and self.node.number("eth_blockNumber") >= height:
+                raise UnavailableError(f"{self.node.where} does not keep block {height:,} any more")
             if block is None or self.node.data(block.get("hash"), 32) != receipt.place.block:
                 name = _hex(receipt.place.block)
                 detail = f"reorged: block {name} is not in the chain any more"
                 return Progress("reorged", one.locator, one.receipt, detail)
+        return None
+
+    def _first_mined(self, submissions: Sequence[Submission]) -> Progress | None:
+        """The one that is in a block: of several for one nonce at most one ever is."""
+        calls = [("eth_getTransactionReceipt", [one.locator]) for one in submissions]
+        for submission, result in zip(submissions, self.node.all_of(calls), strict=True):
+            if isinstance(result, dict) and result.get("blockNumber") is not None:
+                return self._mined(submission, self.node.object(result))
         return None
 
     def _mined(self, submission: Submission, found: Object) -> Progress:
@@ -232,7 +247,15 @@ class EthereumAnchor(Anchor):
         if block is None:
             raise self.node.odd(f"no block {height:,}")
         pending = replace(EthereumReceipt.parse(submission.receipt), place=None)
-        receipt = replace(pending, place=self._place(pending, block, found))
+        log = None
+        if pending.mode != "calldata":
+            log = self._log(pending, found)
+            if log is None:
+                return Progress(
+                    *("failed", submission.locator, submission.receipt),
+                    f"the contract {_hex(pending.contract or b'')} left no event: it is not ours",
+                )
+        receipt = replace(pending, place=self._place(pending, block, found, log))
         digest = Transaction.parse(receipt.raw).data[-32:]
         if receipt.mode != "calldata":
             digest = Transaction.parse(receipt.raw).data[4:36]
@@ -249,15 +272,13 @@ class EthereumAnchor(Anchor):
         detail = f"in block {height:,}, {deep:,} confirmations"
         return Progress(state, submission.locator, receipt.to_json(), detail)
 
-    def _place(self, receipt: EthereumReceipt, block: Object, found: Object) -> InBlock:
+    def _place(
+        self, receipt: EthereumReceipt, block: Object, found: Object, log: int | None
+    ) -> InBlock:
         index = self.node.quantity(found.get("transactionIndex"))
-        log = None
+        calldata = receipt.mode == "calldata"
         try:
-            if receipt.mode == "calldata":
-                trie = Trie(self.node.transactions(block))
-            else:
-                trie = Trie(self.node.receipts(block))
-                log = self._log(receipt, found)
+            trie = Trie(self.node.transactions(block) if calldata else self.node.receipts(block))
             proof = tuple(trie.proof(encode(encode_int(index))))
         except (MalformedError, VerificationError) as exc:
             raise self.node.odd(str(exc)) from exc
@@ -270,32 +291,36 @@ class EthereumAnchor(Anchor):
             proof=proof,
         )
 
-    def _log(self, receipt: EthereumReceipt, found: Object) -> int:
+    def _log(self, receipt: EthereumReceipt, found: Object) -> int | None:
         logs = found.get("logs")
         for index, log in enumerate(logs if isinstance(logs, list) else []):
             if self.node.data(self.node.object(log).get("address")) == receipt.contract:
                 return index
-        raise UsageError(
-            f"the contract {_hex(receipt.contract or b'')} left no event: it is not ours",
-            hint="gitprov anchor deploy ethereum",
-        )
+        return None
 
     def _unmined(self, submissions: Sequence[Submission]) -> Progress:
         newest = submissions[-1]
+        age = self._clock() - newest.created
+        aged = newest.created > 0 and age > self.config.stuck_seconds
         calls = [("eth_getTransactionByHash", [one.locator]) for one in submissions]
-        known = [isinstance(result, dict) for result in self.node.rpc.batch(calls)]
         pending = Progress(
             "pending", newest.locator, newest.receipt, "pending: the transaction is in no block yet"
         )
-        if any(known):
-            age = self._clock() - newest.created
-            return replace(pending, stuck=newest.created > 0 and age > self.config.stuck_seconds)
-        sender = _hex(EthereumReceipt.parse(newest.receipt).sender)
-        used = self.node.number("eth_getTransactionCount", sender, "latest")
+        if any(result is not None for result in self.node.all_of(calls)):
+            return replace(pending, stuck=aged)
+        used = self.node.number("eth_getTransactionCount", _hex(_sender(newest)), "latest")
         if used > int(newest.slot):
+            # It may have come into a block between the questions.
+            mined = self._first_mined(submissions)
             detail = f"another transaction used its nonce {newest.slot}"
-            return replace(pending, detail=detail, lost=True)
-        return replace(pending, detail="the node does not know the transaction", missing=True)
+            return mined or replace(pending, detail=detail, lost=True)
+        detail = "the node does not know the transaction"
+        stuck = aged and Transaction.parse(newest.raw).max_fee < base_fee(self.node)
+        return replace(pending, detail=detail, missing=True, stuck=stuck)
+
+
+def _sender(submission: Submission) -> bytes:
+    return EthereumReceipt.parse(submission.receipt).sender
 
 
 def _hex(raw: bytes) -> str:

@@ -16,14 +16,19 @@ class Fees(NamedTuple):
     max_fee: int
 
 
+def base_fee(node: EthereumNode) -> int:
+    """Returns what the newest block takes per gas beside the tip; 0 where a chain takes nothing."""
+    block = node.block("latest") or {}
+    return node.quantity(block.get("baseFeePerGas", "0x0"))
+
+
 def suggested(node: EthereumNode, cap_gwei: int) -> Fees:
     """Returns fees with which a transaction is taken soon: twice the base fee, and a tip.
 
     Raises:
         UsageError: even the least that is taken now is above the cap.
     """
-    block = node.block("latest") or {}
-    base = node.quantity(block.get("baseFeePerGas", "0x0"))
+    base = base_fee(node)
     try:
         tip = node.quantity(node.rpc.call("eth_maxPriorityFeePerGas"))
     except RpcError:  # not every node has it

@@ -94,7 +94,7 @@ class EthereumNode:
         """Returns a block by number or tag; None when there is none, or the tag is not known."""
         name = hex(number) if isinstance(number, int) else number
         try:
-            value = result or self.rpc.call("eth_getBlockByNumber", name, False)
+            value = self.rpc.call("eth_getBlockByNumber", name, False) if result is None else result
         except RpcError as exc:
             if isinstance(number, str):
                 return None
@@ -138,7 +138,7 @@ class EthereumNode:
             found = self.rpc.call("eth_getBlockReceipts", block["number"])
             receipts = found if isinstance(found, list) else []
         except RpcError:  # not every node has it
-            receipts = self._all([("eth_getTransactionReceipt", [name]) for name in hashes])
+            receipts = self.all_of([("eth_getTransactionReceipt", [name]) for name in hashes])
         if len(receipts) != len(hashes):
             raise self.odd("not as many receipts as transactions")
         return {_key(index): self._receipt(value) for index, value in enumerate(receipts)}
@@ -146,10 +146,15 @@ class EthereumNode:
     def transactions(self, block: Object) -> dict[bytes, bytes]:
         """Returns the transactions trie's pairs of a block."""
         hashes = self._hashes(block)
-        raws = self._all([("eth_getRawTransactionByHash", [name]) for name in hashes])
+        raws = self.all_of([("eth_getRawTransactionByHash", [name]) for name in hashes])
         return {_key(index): self.data(raw) for index, raw in enumerate(raws)}
 
-    def _all(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+    def all_of(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+        """Calls many methods that all have to succeed.
+
+        Raises:
+            UnavailableError: the node says no to one, or does not answer.
+        """
         results: list[Json] = []
         for result in self.rpc.batch(calls):
             if isinstance(result, RpcError):

@@ -29,6 +29,11 @@ def shown(raw: bytes) -> str:
     return raw[::-1].hex()
 
 
+def header_time(raw: bytes) -> int:
+    """Returns what a header of 80 bytes says of its time, in seconds since 1970."""
+    return int.from_bytes(raw[68:72], "little")
+
+
 def payload(digest: bytes) -> bytes:
     """Returns what our output carries: `GPRV`, 0x01, the 32 bytes of the digest."""
     return MARK + digest
@@ -134,7 +139,7 @@ class Header:
             raise MalformedError("a header's target is out of range")
         shift = 8 * (exponent - 3)
         target = mantissa << shift if shift >= 0 else mantissa >> -shift
-        return cls(raw, raw[36:68], int.from_bytes(raw[68:72], "little"), target)
+        return cls(raw, raw[36:68], header_time(raw), target)
 
     @property
     def hash(self) -> bytes:
