@@ -97,11 +97,11 @@ class Http:
 
 
 def shown(url: str) -> str:
-    """Returns an address for people: without user, password, query and fragment."""
+    """Returns an address for people: the server alone, since a path may hold a secret, too."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""
-        return printable(f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}")[:200]
+        return printable(f"{parts.scheme}://{parts.hostname or ''}{port}")[:200]
     except ValueError:
         return "an address that is none"
 
