@@ -119,9 +119,10 @@ def _unlink(removal: Removal, folders: Folders) -> None:
 def _make_folder(path: bytes, folders: Folders) -> None:
     above, _, name = path.rpartition(b"/")
     try:
-        os.mkdir(name, dir_fd=folders.open(above))
-    except FileExistsError:
-        folders.open(path)  # raises unless it is a folder
+        try:
+            os.mkdir(name, dir_fd=folders.open(above))
+        except FileExistsError:
+            folders.open(path)  # raises unless it is a folder; somebody may remove it meanwhile
     except OSError as exc:
         raise fault(exc, "make the folder", path) from exc
 
