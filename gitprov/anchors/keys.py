@@ -156,6 +156,11 @@ def write_keystore(
     atomic_write(path, data, mode=0o600)
 
 
+def is_in_keyring(network: str) -> bool:
+    """Whether the OS keyring has a key for a network."""
+    return _from_keyring(network) is not None
+
+
 def write_keyring(network: str, secret: bytes) -> None:
     """Puts a key into the OS keyring.
 

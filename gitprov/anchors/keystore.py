@@ -70,8 +70,9 @@ def decrypt(data: bytes, passphrase: str) -> bytes:
         if crypto["cipher"] != "aes-128-ctr" or len(iv) != 16 or len(ciphertext) > _MAX_SECRET:
             raise MalformedError("the keystore uses a cipher that is not known here")
         derived = _derive(crypto, passphrase)
-    except (KeyError, TypeError, ValueError) as exc:
-        raise MalformedError(f"this is not a keystore of version 3: {exc!r:.80}") from None
+    except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+        # Not what went wrong: an error about the passphrase's letters would repeat it.
+        raise MalformedError("this is not a keystore of version 3") from None
     if not hmac.compare_digest(keccak256(derived[16:32] + ciphertext), mac):
         raise UsageError(
             "the passphrase does not open the keystore",
@@ -117,14 +118,19 @@ def _derive(crypto: Any, passphrase: str) -> bytes:
         rounds = int(parameters["c"])
         if not 1 <= rounds <= _MAX_ROUNDS:
             raise MalformedError("the keystore asks for too many rounds, or for none")
-        return hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, rounds, 32)
+        return hashlib.pbkdf2_hmac("sha256", _bytes_of(passphrase), salt, rounds, 32)
     raise MalformedError("the keystore derives its key in a way that is not known here")
 
 
 def _scrypt(passphrase: str, salt: bytes, n: int, r: int, p: int) -> bytes:
     return hashlib.scrypt(
-        passphrase.encode(), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_MEMORY - 1
+        _bytes_of(passphrase), salt=salt, n=n, r=r, p=p, dklen=32, maxmem=2 * _MAX_MEMORY - 1
     )
+
+
+def _bytes_of(passphrase: str) -> bytes:
+    """The passphrase as bytes, whatever it holds: an error would repeat it."""
+    return passphrase.encode("utf-8", "surrogatepass")
 
 
 def _aes_ctr(key: bytes, iv: bytes, data: bytes) -> bytes:

@@ -9,6 +9,7 @@ from gitprov.anchors.keys import (
     KEYRING_SERVICE,
     KeySource,
     address_of,
+    is_in_keyring,
     keystore_path,
     load_key,
     parse_secret,
@@ -57,6 +58,11 @@ def keep_key(
     chain = anchors_config(ws).bitcoin.chain
     address = address_of(secret, network, chain)
     if passphrase is None:
+        if is_in_keyring(network) and not force:
+            raise UsageError(
+                f"the OS keyring has a key for {network} already",
+                hint="--force replaces it, and what only it can spend is lost then",
+            )
         write_keyring(network, secret)
         return KeyPlace(network, address, f"the OS keyring, service {KEYRING_SERVICE}")
     path = keystore_path(ws.repo.data_dir, network)

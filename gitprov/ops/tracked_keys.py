@@ -10,7 +10,7 @@ from gitprov.git.command import GitError, split_nul
 from gitprov.workspace import Workspace
 
 KEY_TEXT = re.compile(
-    rb"(?i:private[_-]?key|secret[_-]?key|gitprov_[a-z]+_key|wallet[_-]?key|eth[a-z]*_key)"
+    rb"(?i:private[_-]?key|secret[_-]?key|gitprov_[a-z]{1,32}_key|wallet[_-]?key|eth[a-z]{0,32}_key)"
     rb"[\"']?\s{0,4}[:=]\s{0,4}[\"']?(?:0x)?[0-9a-fA-F]{64}(?![0-9a-fA-F])"
 )
 """A private key of Ethereum's kind, by the name before it: 64 digits alone may be any digest."""
@@ -18,7 +18,7 @@ KEY_TEXT = re.compile(
 _WIF_TEXT = re.compile(
     rb"(?<![1-9A-HJ-NP-Za-km-z])[5KLc9][1-9A-HJ-NP-Za-km-z]{50,51}(?![1-9A-HJ-NP-Za-km-z])"
 )
-_KEYSTORE = re.compile(rb"\"(?:crypto|Crypto)\"\s*:\s*\{[^}]{0,400}\"(?:ciphertext|kdf)\"")
+_KEYSTORE = re.compile(rb"\"[cC]rypto\"\s{0,8}:\s{0,8}\{.{0,1000}?\"ciphertext\"", re.DOTALL)
 _LOOKS_LIKE = (
     r"(private[_-]?key|secret[_-]?key|gitprov_[a-z]+_key)"
     r"[\"']?[[:space:]]*[:=][[:space:]]*[\"']?(0x)?[0-9a-f]{64}"

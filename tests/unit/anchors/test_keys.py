@@ -111,6 +111,7 @@ def test_init_refuses_a_key_in_a_tracked_file(tmp_path: Path) -> None:
     [
         (f"PRIVATE_KEY={ONE.hex()}\n", True),
         ("wif: cMahea7zqjxrtgAbB7LSGbcQUr1uX1ojuat9jZodMN87JcbXMTcA\n", True),
+        (keystore.encrypt(ONE, "p", network="x", address="0x", scrypt_n=2).decode(), True),
         (f"blake3:{ONE.hex()}\nsha256 = {ONE.hex()}\n", False),
     ],
 )
@@ -123,10 +124,42 @@ def test_the_commit_hook_refuses_keys_and_no_digests(
     git(repo, "add", "-A")
     ended = gitprov_process(repo, "hook", "pre-commit")
     assert (ended.code == 1) is refused, ended
-    assert ("private key" in ended.err) is refused
+    assert ("private key" in ended.err or "encrypted keystore" in ended.err) is refused
 
 
 def test_loading_the_library_for_signatures_leaves_the_recursion_limit_alone() -> None:
     before = sys.getrecursionlimit()
     load_account()
     assert sys.getrecursionlimit() == before
+
+
+@pytest.mark.parametrize("n", ["Infinity", "1e999", "-1", '"8"x', "null", "[]"])
+def test_a_hostile_keystore_is_malformed_and_no_bug(n: str) -> None:
+    made = keystore.encrypt(ONE, "p", network="ethereum", address="0x00", scrypt_n=1 << 10)
+    bent = made.replace(b'"n": 1024', f'"n": {n}'.encode())
+    assert bent != made
+    with pytest.raises(MalformedError):
+        keystore.decrypt(bent, "p")
+
+
+def test_a_passphrase_of_any_bytes_opens_and_is_never_repeated() -> None:
+    odd = "s\udcffcret"
+    made = keystore.encrypt(ONE, odd, network="ethereum", address="0x00", scrypt_n=1 << 10)
+    assert keystore.decrypt(made, odd) == ONE
+    with pytest.raises(UsageError) as caught:
+        keystore.decrypt(made, "\ud800s3cret".encode("utf-8", "replace").decode())
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_second_key_does_not_replace_the_first_in_the_keyring(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "r")
+    env = {
+        "PYTHON_KEYRING_BACKEND": "keyrings.alt.file.PlaintextKeyring",
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+    }
+    first = gitprov_process(repo, "key", "new", "ethereum", "--keyring", "--json", env=env)
+    assert first.code == 0, first
+    again = gitprov_process(repo, "key", "new", "ethereum", "--keyring", env=env)
+    assert (again.code, "has a key for ethereum already" in again.err) == (2, True)
+    shown = gitprov_process(repo, "key", "show-address", "ethereum", "--json", env=env)
+    assert shown.json["address"] == first.json["address"]
