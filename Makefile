@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fix format lint types imports docs docs-check bench soak services devnet contracts constraints setup clean
+.PHONY: help demo test check fix format lint types imports docs docs-check bench bench-anchors soak services devnet contracts constraints setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ docs-check: $(READY) ## does docs/cli.md say what the command line says?
 
 bench: $(READY) ## measure gitprov and its peers side by side (an hour; ARGS=--quick for a trial)
 	$(PY) bench/run.py $(ARGS)
+
+bench-anchors: $(READY) services ## measure anchors on local nodes (some minutes); writes docs/benchmarks-anchors.md
+	$(PY) -m bench.anchors
 
 soak: $(READY) services ## the tests that run for minutes
 	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)

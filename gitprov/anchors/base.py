@@ -93,7 +93,7 @@ class Anchor(Protocol):
 
     Implementations raise `UnavailableError` when asking again later may help, `UsageError` when the
     configuration, the key or the money is at fault. Every method may be repeated safely: the outbox
-    does, after a crash. Replies are bounded and validated. None of them holds the outbox's lock.
+    does, after a crash. Replies are bounded and validated.
     """
 
     @property

@@ -27,10 +27,17 @@ def anchored_lines(done: "Anchored | None", states: Sequence["NetworkState"]) ->
     yield from table([_row(state, newest) for state in states if (newest := state.newest)])
 
 
+def _state(job: "Job") -> str:
+    """The state in a word; what is signed and not sent yet waits."""
+    word = "not sent" if job.state == "signed" else job.state
+    return click.style(word, fg=_COLOURS.get(job.state))
+
+
 def _row(state: "NetworkState", job: "Job") -> list[str]:
-    word = click.style(job.state, fg=_COLOURS.get(job.state))
     told = f"{plural(state.noted, 'note')} written" if state.noted else "no note changed"
-    return [state.network, word, f"head {job.size:,}", job.locator, told, printable(job.detail)]
+    # What went wrong is said by itself, on stderr.
+    detail = "" if state.problem is not None else printable(job.detail)
+    return [state.network, _state(job), f"head {job.size:,}", job.locator, told, detail]
 
 
 def status_lines(states: Sequence["NetworkState"], *, now: float) -> Iterator[str]:
@@ -41,9 +48,8 @@ def status_lines(states: Sequence["NetworkState"], *, now: float) -> Iterator[st
         final = [job for job in state.jobs if job.state == "final"]
         failed = [job for job in state.jobs if job.state == "failed"]
         for job in [*final[-1:], *failed, *shown]:
-            word = click.style(job.state, fg=_COLOURS.get(job.state))
             age = _age(now - job.updated)
-            cells = [state.network, word, f"head {job.size:,}", job.locator]
+            cells = [state.network, _state(job), f"head {job.size:,}", job.locator]
             rows.append([*cells, f"{age} ago", printable(job.detail)])
         left = state.size - state.covered
         if left > 0:

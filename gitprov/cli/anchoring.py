@@ -140,7 +140,8 @@ def _say_problem(state: NetworkState, *, quiet: bool) -> None:
     problem = state.problem
     if problem is None:
         return
-    note(f"gitprov: {state.network}: {problem}")
+    said = str(problem).removeprefix(f"{state.network} ")
+    note(f"gitprov: {state.network}: {said}")
     if problem.hint:
         note(f"gitprov: hint: {problem.hint}")
     if not quiet:

@@ -41,21 +41,25 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
         lacking = _anchor_elsewhere(ws, say, tell)
         if remote not in remotes(ws.repo):
             say(f"notes and log are pushed to named remotes only, not to {remote}")
-            return 0
+            return _lacks(lacking, say)
         left = max(deadline - time.monotonic(), 1.0)
         if push(ws.repo, remote, timeout=left, waiting=ws.waiting).refs:
             say(f"pushed notes and log to {remote}")
         if configure(ws.repo, remote):
             say(f"from now on, git fetch {remote} brings its notes and logs along")
-        if lacking:
-            say(f"the policy requires {lacking}: nothing was pushed")
-            return 1
+        return _lacks(lacking, say)
     except VerificationError:
         raise  # somebody rewrote the log, here or there: that must not go by as a warning
     except GitprovError as exc:
         tell("warning", exc)
         return _required(ws, say)
-    return 0
+
+
+def _lacks(lacking: str, say: Say) -> int:
+    """Keeps the push back when the policy requires what it did not get."""
+    if lacking:
+        say(f"the policy requires {lacking}: nothing was pushed")
+    return 1 if lacking else 0
 
 
 def _anchor_elsewhere(ws: Workspace, say: Say, tell: Tell) -> str:

@@ -5,7 +5,7 @@ import sys
 import click
 from click.shell_completion import get_completion_class
 
-from gitprov.cli.context import workspace
+from gitprov.cli.context import means, workspace
 from gitprov.cli.options import (
     emit_json,
     examples,
@@ -23,6 +23,7 @@ from gitprov.ops.doctor import doctor as examine
 from gitprov.ops.hook_files import install_hooks, uninstall_hooks
 from gitprov.ops.init import init as set_up
 
+_DOCTOR_SECONDS = 10.0
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -122,12 +123,12 @@ def uninstall(as_json: bool, quiet: bool) -> None:
 )
 @json_option
 def doctor(as_json: bool) -> None:
-    """Show versions, configuration, hooks, log, store and remotes, and what to do about each.
+    """Show versions, configuration, hooks, log, networks, store, remotes, and what to do about it.
 
     No secret is printed, so the output can go into a bug report.
     """
     with workspace() as ws:
-        checks = examine(ws)
+        checks = examine(ws, means(ws, seconds=_DOCTOR_SECONDS))
     if as_json:
         emit_json(
             "doctor",

@@ -209,7 +209,8 @@ def push(
         # Two that were refused at the same moment must not try again at the same moment.
         time.sleep(random.uniform(0.1, 1) * pause)  # noqa: S311  # nothing secret about a pause
     raise UnavailableError(
-        f"{remote} did not take the notes: {said}", hint="run `gitprov anchor --push` again"
+        f"{remote} did not take the notes: {said}",
+        hint=f"try again: gitprov anchor --push {remote}",
     )
 
 

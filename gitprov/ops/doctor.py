@@ -10,6 +10,8 @@ from importlib import metadata
 from typing import Literal
 
 from gitprov import __version__
+from gitprov.anchors.registry import Means, open_anchor
+from gitprov.config.anchors import AnchorsConfig
 from gitprov.errors import GitprovError, UnavailableError
 from gitprov.git.hooks import HookState, status
 from gitprov.git.keys import load_signer
@@ -36,15 +38,37 @@ class Check:
     hint: str | None = None
 
 
-def doctor(ws: Workspace) -> list[Check]:
-    """Looks at everything that gitprov needs; nothing is changed."""
+def doctor(ws: Workspace, means: Means) -> list[Check]:
+    """Looks at everything that gitprov needs; nothing is changed.
+
+    Args:
+        ws: the workspace.
+        means: how networks are asked whether they answer.
+    """
+
+    def networks(ws: Workspace) -> Iterator[Check]:
+        return _networks(ws, means)
+
     checks = list(_versions(ws))
-    for look in (_configuration, _hooks, _log, _notes, _store, _remotes):
+    for look in (_configuration, _hooks, _log, _notes, networks, _store, _remotes):
         try:
             checks += look(ws)
         except GitprovError as exc:
             checks.append(Check(look.__name__.strip("_"), "fail", str(exc), exc.hint))
     return checks
+
+
+def _networks(ws: Workspace, means: Means) -> Iterator[Check]:
+    """Of every network that is used: can it be reached, and which chain is it?"""
+    config = AnchorsConfig.of(*ws.config.anchors)
+    for network in config.networks:
+        try:
+            with means.http() as http:
+                target = open_anchor(network, config, means, http).target()
+        except GitprovError as exc:
+            yield Check(network, "warn", str(exc), exc.hint)
+        else:
+            yield Check(network, "ok", "is set up" if target == network else f"answers: {target}")
 
 
 def _versions(ws: Workspace) -> Iterator[Check]:

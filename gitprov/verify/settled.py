@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from gitprov.model.report import Verdict
 from gitprov.verify.evidence import Answer
-from gitprov.verify.sentences import ago
+from gitprov.verify.sentences import ago, count
 from gitprov.verify.trust import Trust
 
 Outcome = tuple[Verdict, str]
@@ -77,10 +77,11 @@ def settle(place: Place, answer: Answer | None, case: Circumstances) -> Outcome:
     deep = answer.final if wanted is None else answer.confirmations >= wanted
     if not deep:
         of = "" if wanted is None else f" of {wanted}"
+        noun = "confirmation" if (wanted or answer.confirmations) == 1 else "confirmations"
         return case.unsettled(
-            f"{found}: included, {answer.confirmations:,}{of} confirmations, not final yet"
+            f"{found}: included, {answer.confirmations:,}{of} {noun}, not final yet"
         )
-    return Verdict.PASS, f"{found}, {answer.confirmations:,} confirmations"
+    return Verdict.PASS, f"{found}, {count(answer.confirmations, 'confirmation')}"
 
 
 def other_chain(chain: str, answer: Answer) -> str:
