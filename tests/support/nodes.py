@@ -97,6 +97,8 @@ def reorg(node: Node, depth: int) -> None:
     into the first of the new blocks.
     """
     if node.kind == "anvil":
+        # Empty blocks of the same second would be the same blocks: another miner makes others.
+        node.rpc("anvil_setCoinbase", "0x" + os.urandom(20).hex())
         node.rpc("anvil_reorg", depth, [])
         return
     height = int(str(node.rpc("getblockcount")))
