@@ -173,6 +173,8 @@ def _like(mode: Mode) -> str:
 
 
 def _notes(results: Results) -> Iterator[str]:
+    yield "Anchors have a page of their own: [benchmarks-anchors.md](benchmarks-anchors.md)."
+    yield ""
     yield "## How it was measured"
     yield ""
     for dataset in DATASETS.values():
