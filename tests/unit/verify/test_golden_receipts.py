@@ -54,7 +54,9 @@ def test_no_digit_of_a_receipt_can_be_changed(name: str, data: st.DataObject) ->
     receipt = vector["receipt"]
     left = UNPROVEN[name.partition("-")[0]]
     proven = {key: value for key, value in receipt.items() if key not in left}
-    places = [(key, None) for key, value in proven.items() if isinstance(value, str)]
+    places: list[tuple[str, int | None]] = [
+        (key, None) for key, value in proven.items() if isinstance(value, str)
+    ]
     places += [
         (key, number)
         for key, value in proven.items()
