@@ -61,6 +61,7 @@ MANIFEST = _derived("gitprov v1 manifest")
 RECORD = _derived("gitprov v1 record")
 WEIGHTS = _derived("gitprov v1 weights")
 RUN = _derived("gitprov v1 run")
+SAMPLES = _derived("gitprov v1 samples")
 LOG = TreeHash("log", _sha256)
 
 
