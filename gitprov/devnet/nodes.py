@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import time
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -63,8 +64,24 @@ class Node:
             self.rpc("generate", blocks)
         elif self.kind == "bitcoind":
             self.rpc("generatetoaddress", blocks, address)
+        elif self.kind == "geth":
+            self._mine_geth(blocks)
         else:
             self.rpc("anvil_mine", hex(blocks))
+
+    def _mine_geth(self, blocks: int) -> None:
+        """A development chain makes a block when there is a transaction."""
+        accounts = self.rpc("eth_accounts")
+        payer = accounts[0] if isinstance(accounts, list) else None
+        for _ in range(blocks):
+            before = _block_number(self)
+            self.rpc("eth_sendTransaction", {"from": payer, "to": payer, "value": "0x0"})
+            while _block_number(self) == before:
+                time.sleep(0.01)
+
+
+def _block_number(node: Node) -> int:
+    return int(str(node.rpc("eth_blockNumber")), 16)
 
 
 def start_anvil(binary: str, folder: str, *options: str, port: int | None = None) -> Node:
@@ -95,8 +112,9 @@ def start_geth(binary: str, folder: str, *options: str, port: int | None = None)
         [
             *(binary, "--dev", "--datadir", os.path.join(folder, "geth"), "--ipcdisable"),
             *("--http", "--http.addr", HOST, "--http.port", str(number)),
+            # To name a --port would make it listen for peers, on every address.
             *("--http.api", "eth,net,web3,debug,txpool,dev", "--nodiscover", "--maxpeers", "0"),
-            *("--port", str(free_port()), "--authrpc.port", str(free_port())),
+            *("--nat", "none"),  # else it looks for routers
             *options,
         ],
         folder=folder,

@@ -7,6 +7,7 @@ from typing import Literal, cast
 
 from gitprov.core.canonical import Fields, Json, dumps, loads
 from gitprov.core.digest import Digest, Sha256Digest
+from gitprov.core.merkle import RUN, root
 from gitprov.errors import MalformedError
 from gitprov.model.record import Record, check_commit_id
 
@@ -21,6 +22,7 @@ Status = Literal["pending", "included", "final", "reorged"]
 STATUSES: tuple[Status, ...] = ("pending", "included", "final", "reorged")
 
 _NETWORK = re.compile(r"[a-z][a-z0-9-]{0,31}", re.ASCII)
+_NAME = re.compile(r"[a-z]{1,16}(/[0-9A-Za-z._-]{1,80}){1,2}", re.ASCII)
 _HEX32 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -87,6 +89,45 @@ class AnchorLine:
 
 
 @dataclass(frozen=True)
+class StatementLine:
+    """That a root which is no record's went into the log: a run's stage, a hash.
+
+    Attributes:
+        commit: the commit that was checked out.
+        name: what it is the root of: `run/<id>/before`, `hash/<hex>`.
+        root: the root in the run tree.
+        leaves: those under it, where nothing else keeps them.
+    """
+
+    commit: str
+    name: str
+    root: Digest
+    leaves: tuple[dict[str, Json], ...] = ()
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns the line as a JSON object."""
+        return {
+            "commit": self.commit,
+            "gitprov": 1,
+            "leaves": [*self.leaves],
+            "name": self.name,
+            "root": str(self.root),
+            "type": "statement",
+        }
+
+
+@dataclass(frozen=True)
+class StatementAnchorLine:
+    """That a network witnessed a head of the log that covers a statement's root."""
+
+    anchor: AnchorLine
+
+    def to_json(self) -> dict[str, Json]:
+        """Returns the line as a JSON object."""
+        return {**self.anchor.to_json(), "type": "statement-anchor"}
+
+
+@dataclass(frozen=True)
 class UnknownLine:
     """A line of a type that this version does not know: kept and reported, never dropped."""
 
@@ -101,7 +142,9 @@ class MalformedLine:
     reason: str
 
 
-NoteLine = RecordLine | AnchorLine | UnknownLine | MalformedLine
+NoteLine = (
+    RecordLine | AnchorLine | StatementLine | StatementAnchorLine | UnknownLine | MalformedLine
+)
 
 
 def parse_line(raw: bytes) -> NoteLine:
@@ -113,7 +156,11 @@ def parse_line(raw: bytes) -> NoteLine:
         if value.get("type") == "record":
             return _parse_record(value)
         if value.get("type") == "anchor":
-            return _parse_anchor(value)
+            return _parse_anchor(value, "anchor")
+        if value.get("type") == "statement":
+            return _parse_statement(value)
+        if value.get("type") == "statement-anchor":
+            return StatementAnchorLine(_parse_anchor(value, "statement-anchor"))
     except MalformedError as exc:
         return MalformedLine(raw, str(exc))
     return UnknownLine(raw)
@@ -155,9 +202,31 @@ def _parse_record(value: Json) -> RecordLine:
     return line
 
 
-def _parse_anchor(value: Json) -> AnchorLine:
+def _parse_statement(value: Json) -> StatementLine:
+    fields = Fields(value, what="a statement line")
+    fields.constant("type", "statement")
+    fields.constant("gitprov", 1)
+    name = fields.text("name")
+    if not _NAME.fullmatch(name):
+        raise MalformedError(f"a statement line: nothing is named {name[:100]!r}")
+    leaves = tuple(leaf for leaf in fields.array("leaves") if isinstance(leaf, dict))
+    line = StatementLine(
+        commit=check_commit_id(fields.text("commit"), what="a statement line"),
+        name=name,
+        root=Digest.parse(fields.text("root")),
+        leaves=leaves,
+    )
+    fields.end()
+    if len(leaves) != len(cast("list[Json]", cast("dict[str, Json]", value)["leaves"])):
+        raise MalformedError("a statement line: a leaf is no object")
+    if leaves and line.root.raw != root(RUN, [RUN.leaf(dumps(leaf)) for leaf in leaves]):
+        raise MalformedError("a statement line: its leaves do not give its root")
+    return line
+
+
+def _parse_anchor(value: Json, kind: str) -> AnchorLine:
     fields = Fields(value, what="an anchor line")
-    fields.constant("type", "anchor")
+    fields.constant("type", kind)
     fields.constant("gitprov", 1)
     network = fields.text("network")
     if not _NETWORK.fullmatch(network):

@@ -9,12 +9,21 @@ from gitprov.git.keys import load_signer
 from gitprov.git.log import LogReader
 from gitprov.git.notes import NOTES_REF, Notes
 from gitprov.git.writer import write
-from gitprov.model.note import AnchorLine, NoteLine, RecordLine, parse_note
+from gitprov.model.note import (
+    AnchorLine,
+    NoteLine,
+    RecordLine,
+    StatementAnchorLine,
+    StatementLine,
+    parse_note,
+)
 from gitprov.model.signed_note import TreeHead
+from gitprov.ops.anchor_notes import Covered, Kind, Rooted, anchor_line
 from gitprov.ops.record import log_key
 from gitprov.workspace import Workspace
 
 NETWORK = "tlog"
+_STATEMENT = b'"type":"statement"}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +70,48 @@ def anchor_log(ws: Workspace) -> Anchored:
         )
     signed = signer.sign(head)
     lines: dict[str, list[NoteLine]] = {}
-    for commit, root, index in waiting:
+    for rooted, index in waiting:
         line = AnchorLine(
-            commit=commit,
+            commit=rooted.commit,
             digest=head.root,
             index=index,
             network=NETWORK,
             path=tuple(log.inclusion(index)),
             receipt={"checkpoint": signed},
-            root=root,
+            root=rooted.root,
             size=head.size,
             status="final",
         )
-        lines.setdefault(commit, []).append(line)
+        lines.setdefault(rooted.commit, []).append(anchor_line(rooted.kind, line))
     write(ws.repo, notes=lines, key=key, signed_note=signed, waiting=ws.waiting)
     return Anchored(key.origin, head.size, head.root, tuple(lines))
 
 
-def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[tuple[str, Digest, int]]:
-    """The commits whose record is in the log but has no tlog line of this log yet."""
+def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[Covered]:
+    """The roots of notes that are in the log but have no tlog line of this log yet."""
     tip = ws.repo.ref(NOTES_REF)
     notes = Notes(ws.repo, refs={NOTES_REF: tip} if tip else {})
     # A receipt begins with the name of its log. Nearly all notes have theirs: they need no parsing.
     mark = f'{{"checkpoint":"{origin}\\n'.encode()
     for commit, text in notes.texts(notes.commits()):
-        if text is None or mark in text:
+        if text is None or (mark in text and _STATEMENT not in text):
             continue
-        for line in parse_note(text):
-            if isinstance(line, RecordLine) and line.commit == commit:
-                index = log.find(line.root)
-                if index is not None:
-                    yield commit, line.root, index
+        lines = parse_note(text)
+        done = {root for line in lines if (root := _anchored_root(line, origin)) is not None}
+        for line in lines:
+            if not isinstance(line, RecordLine | StatementLine) or line.commit != commit:
+                continue
+            index = None if line.root in done else log.find(line.root)
+            if index is not None:
+                kind: Kind = "record" if isinstance(line, RecordLine) else "statement"
+                yield Covered(Rooted(commit, line.root, kind), index)
+
+
+def _anchored_root(line: NoteLine, origin: str) -> Digest | None:
+    """The root that a tlog line of a log is for."""
+    anchor = line.anchor if isinstance(line, StatementAnchorLine) else line
+    if not isinstance(anchor, AnchorLine) or anchor.network != NETWORK:
+        return None
+    checkpoint = anchor.receipt.get("checkpoint")
+    own = isinstance(checkpoint, str) and checkpoint.startswith(f"{origin}\n")
+    return anchor.root if own else None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Literal, NamedTuple
 
 from gitprov.anchors.outbox import Event, Job, Outbox
 from gitprov.core.digest import Digest
@@ -9,15 +10,36 @@ from gitprov.errors import MalformedError
 from gitprov.git.log import LOCAL_PREFIX, LogReader
 from gitprov.git.notes import NOTES_REF, Notes
 from gitprov.git.writer import write
-from gitprov.model.note import AnchorLine, NoteLine, RecordLine, Status, parse_note
+from gitprov.model.note import (
+    AnchorLine,
+    NoteLine,
+    RecordLine,
+    StatementAnchorLine,
+    Status,
+    parse_note,
+)
 from gitprov.workspace import Workspace
 
-_RECORD_ROOT = re.compile(rb'"root":"(blake3:[0-9a-f]{64})","type":"record"\}')
+_ROOT = re.compile(rb'"root":"(blake3:[0-9a-f]{64})","type":"(record|statement)"\}$', re.MULTILINE)
 _BATCH = 2000
 """Commits whose notes are written at once."""
 
-Covered = tuple[str, Digest, int]
-"""A commit, its record root, and the entry in the log."""
+Kind = Literal["record", "statement"]
+
+
+class Rooted(NamedTuple):
+    """A root that a line of a commit's note says is in the log."""
+
+    commit: str
+    root: Digest
+    kind: Kind
+
+
+class Covered(NamedTuple):
+    """Such a root, and its entry in the log."""
+
+    rooted: Rooted
+    entry: int
 
 
 def tell_notes(ws: Workspace) -> dict[str, int]:
@@ -49,7 +71,7 @@ class _Commits:
 
     def __init__(self, ws: Workspace) -> None:
         self._ws = ws
-        self._known: dict[Digest, list[str]] | None = None
+        self._known: dict[Digest, list[Rooted]] | None = None
         self._logs: dict[str, LogReader] = {}
 
     def of(self, job: Job, first: int) -> tuple[LogReader, list[Covered]]:
@@ -62,28 +84,34 @@ class _Commits:
             )
         known = self._recorded()
         covered = [
-            (commit, root, index)
+            Covered(rooted, index)
             for index, root in enumerate(log.entries()[first : job.size], first)
-            for commit in known.get(root, ())
+            for rooted in known.get(root, ())
         ]
         return log, covered
 
-    def _recorded(self) -> dict[Digest, list[str]]:
+    def _recorded(self) -> dict[Digest, list[Rooted]]:
         if self._known is None:
             self._known = {}
-            for commit, root in record_lines(self._ws):
-                self._known.setdefault(root, []).append(commit)
+            for rooted in roots_in_notes(self._ws):
+                self._known.setdefault(rooted.root, []).append(rooted)
         return self._known
 
 
-def record_lines(ws: Workspace) -> Iterator[tuple[str, Digest]]:
-    """Gives the commits of the local notes with the root that each one's record line says."""
+def roots_in_notes(ws: Workspace) -> Iterator[Rooted]:
+    """Gives the roots that record and statement lines of the local notes say."""
     tip = ws.repo.ref(NOTES_REF)
     notes = Notes(ws.repo, refs={NOTES_REF: tip} if tip else {})
     for commit, text in notes.texts(notes.commits()):
         # Nearly every line is an anchor's, long and of no interest here.
-        for found in _RECORD_ROOT.finditer(text or b""):
-            yield commit, Digest.parse(found[1].decode())
+        for found in _ROOT.finditer(text or b""):
+            kind: Kind = "record" if found[2] == b"record" else "statement"
+            yield Rooted(commit, Digest.parse(found[1].decode()), kind)
+
+
+def anchor_line(kind: Kind, line: AnchorLine) -> AnchorLine | StatementAnchorLine:
+    """Returns the line in the form that its root's kind wants."""
+    return line if kind == "record" else StatementAnchorLine(line)
 
 
 def records_of(ws: Workspace, commits: Iterable[str]) -> Iterator[RecordLine]:
@@ -102,18 +130,18 @@ def _tell(ws: Workspace, event: Event, found: tuple[LogReader, list[Covered]]) -
     status: Status = event.state if event.state != "failed" else "pending"
     for start in range(0, len(covered), _BATCH):
         lines: dict[str, list[NoteLine]] = {}
-        for commit, root, index in covered[start : start + _BATCH]:
+        for rooted, index in covered[start : start + _BATCH]:
             line = AnchorLine(
-                commit=commit,
+                commit=rooted.commit,
                 digest=job.digest,
                 index=index,
                 network=job.network,
                 path=tuple(log.inclusion(index, job.size)),
                 receipt=event.receipt,
-                root=root,
+                root=rooted.root,
                 size=job.size,
                 status=status,
             )
-            lines.setdefault(commit, []).append(line)
+            lines.setdefault(rooted.commit, []).append(anchor_line(rooted.kind, line))
         write(ws.repo, notes=lines, waiting=ws.waiting)
     return len(covered)

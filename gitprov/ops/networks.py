@@ -15,7 +15,7 @@ from gitprov.errors import GitprovError, UnavailableError, UsageError
 from gitprov.git.log import LOCAL_PREFIX, LogKey, LogReader, read_log_key
 from gitprov.model.record_blocks import record_blocks
 from gitprov.model.signed_note import read_unverified
-from gitprov.ops.anchor_notes import record_lines, records_of, tell_notes
+from gitprov.ops.anchor_notes import records_of, roots_in_notes, tell_notes
 from gitprov.ops.tracked_keys import refuse_tracked_keys
 from gitprov.workspace import Workspace
 
@@ -238,7 +238,11 @@ class _Run:
         first = self._published()
         log = LogReader.open(self._ws.repo, LOCAL_PREFIX + self._log)
         new = set(log.entries()[first : self._size])
-        commits = [commit for commit, root in record_lines(self._ws) if root in new]
+        commits = [
+            one.commit
+            for one in roots_in_notes(self._ws)
+            if one.kind == "record" and one.root in new
+        ]
         for line in records_of(self._ws, commits):
             yield from record_blocks(line.record)
 

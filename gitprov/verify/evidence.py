@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from gitprov.core.canonical import dumps
 from gitprov.core.digest import Digest, Sha256Digest
-from gitprov.model.note import AnchorLine, NoteLine, RecordLine
+from gitprov.model.note import AnchorLine, MalformedLine, NoteLine, RecordLine, UnknownLine
 from gitprov.model.record import Record
 
 How = Literal["added", "modified", "deleted", "corrupt", "missing"]
@@ -32,7 +32,14 @@ class Unavailable:
     reason: str
 
 
-Recomputed = Record | Malformed | Unavailable
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """No commit's record is judged, but a statement's root: a run's stage, a hash."""
+
+    root: Digest
+
+
+Recomputed = Record | Stated | Malformed | Unavailable
 
 
 class Change(NamedTuple):
@@ -172,7 +179,7 @@ class CommitEvidence:
         The commit's own where it can be computed: a note is only a claim. Else the recorded one,
         when the note has exactly one.
         """
-        if isinstance(self.recomputed, Record):
+        if isinstance(self.recomputed, Record | Stated):
             return self.recomputed.root
         roots = {line.root for line in self.records}
         return roots.pop() if len(roots) == 1 else None
@@ -206,7 +213,7 @@ def _identity(line: NoteLine) -> Hashable:
     match line:
         case RecordLine():
             return line.commit, line.root, line.record.root
-        case AnchorLine():
-            return repr(line)
-        case _:
+        case UnknownLine() | MalformedLine():
             return line.raw
+        case _:
+            return repr(line)

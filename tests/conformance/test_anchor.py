@@ -33,10 +33,10 @@ from gitprov.verify.evidence import Answer
 from gitprov.verify.settled import Circumstances
 from gitprov.verify.trust import Trust
 from tests.support.calendar import calendar
-from tests.support.nodes import MINER, MINER_ADDRESS, account, bitcoin_key
+from tests.support.nodes import MINER, MINER_ADDRESS, account, bitcoin_key, start_node
 from tests.unit.verify.support import LOG_7, Log, log_of
 
-NETWORKS = ("event", "storage", "calldata", "bitcoin", "opentimestamps", "ipfs")
+NETWORKS = ("event", "geth", "storage", "calldata", "bitcoin", "opentimestamps", "ipfs")
 
 
 def _blocks() -> list[bytes]:
@@ -111,6 +111,9 @@ def network(request: pytest.FixtureRequest, tmp_path: Path, http: Http) -> Itera
     if kind in {"event", "storage", "calldata"}:
         chain: Node = request.getfixturevalue("anvil")
         yield Network(ethereum_anchor(chain, kind, http), lambda: chain.mine(4))
+    elif kind == "geth":
+        with start_node("geth", tmp_path) as other:
+            yield Network(ethereum_anchor(other, "event", http), lambda: other.mine(40))
     elif kind == "bitcoin":
         node: Node = request.getfixturevalue("btcd")
         anchor = bitcoin_anchor(node, tmp_path, http)
