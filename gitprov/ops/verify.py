@@ -1,32 +1,25 @@
 """`gitprov verify`: gathers the evidence of commits; the engine below judges it."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from gitprov.anchors.registry import Means
 from gitprov.config import TRACKED_NAME, Config, load_yaml
 from gitprov.config.anchors import AnchorsConfig
-from gitprov.core.digest import Digest, Sha256Digest
-from gitprov.core.merkle import LOG
 from gitprov.errors import MalformedError, UnavailableError, UsageError
-from gitprov.git.consistency import signed_head
-from gitprov.git.heads import Head as SeenHead
-from gitprov.git.heads import Heads, note_heads, read_heads
-from gitprov.git.log import LogKey, LogReader, known_logs, read_log_key
+from gitprov.git.log import read_log_key
 from gitprov.git.notes import Notes
 from gitprov.git.tree_digest import TreeDigests
-from gitprov.model.note import AnchorLine, NoteLine
+from gitprov.model.note import NoteLine
 from gitprov.model.record import ArtifactLeaf, Record
-from gitprov.model.report import Report, Verdict
-from gitprov.model.signed_note import read_unverified
+from gitprov.model.report import Report
 from gitprov.ops.evidence_artifacts import ArtifactLooker
+from gitprov.ops.evidence_logs import OpenLog, log_evidence, open_logs, remember_heads
 from gitprov.ops.record import compute_record
 from gitprov.verify.engine import judge_all
 from gitprov.verify.evidence import (
     Answer,
     CommitEvidence,
-    Head,
-    LogEvidence,
     Malformed,
     Recomputed,
     Unavailable,
@@ -34,22 +27,6 @@ from gitprov.verify.evidence import (
 from gitprov.verify.policy import Policy
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress
-
-_NOTHING = Sha256Digest(LOG.empty())
-
-HERE = "."
-"""The place under which this repository's own logs are remembered in heads.json."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Log:
-    """A log that is here, opened; `reader` is None when it cannot be read."""
-
-    place: str
-    reader: LogReader | None
-    key_id: str
-    problem: str
-    seen: SeenHead | None
 
 
 def verify(
@@ -88,7 +65,7 @@ def verify(
     lines = notes.lines_many(commits)
     digests = TreeDigests(ws.objects, None) if deep else ws.digests
     before = _before_gitprov(ws, commits, lines, digests) if everything else set()
-    logs = list(_open_logs(ws))
+    logs = list(open_logs(ws))
     gatherer = _Gatherer(
         ws,
         lines,
@@ -102,7 +79,7 @@ def verify(
     answers = _answers(ws, evidence, means)
     evidence = [replace(one, answers=answers, now=now) for one in evidence]
     report = replace(judge_all(evidence, policy), left_out=len(before))
-    _remember(ws, logs, report)
+    remember_heads(ws, logs, report)
     return report
 
 
@@ -139,58 +116,6 @@ def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[st
     return list(dict.fromkeys(commits))
 
 
-def _open_logs(ws: Workspace) -> Iterator[_Log]:
-    """Opens every log once, under however many names it is here.
-
-    Who may push can copy a log to any number of refs. Of the copies that lie under the name of
-    another key, which was never seen here, the first is reported; the others say nothing more.
-    """
-    heads = read_heads(ws.repo)
-    opened: dict[str, LogReader | MalformedError | UnavailableError] = {}
-    copied: set[tuple[str, str]] = set()
-    for ref in known_logs(ws.repo):
-        place = ref.remote or HERE
-        seen = _seen(heads, ref.remote, ref.key_id)
-        if ref.commit not in opened:
-            opened[ref.commit] = _open(ws, ref.ref, ref.commit)
-        reader = opened[ref.commit]
-        if seen is None and isinstance(reader, LogReader) and not _is_own(reader, ref.key_id):
-            if (place, ref.commit) in copied:
-                continue
-            copied.add((place, ref.commit))
-        if isinstance(reader, LogReader):
-            yield _Log(place, reader, ref.key_id, "", seen)
-        else:
-            yield _Log(place, None, ref.key_id, str(reader), seen)
-
-
-def _open(ws: Workspace, ref: str, commit: str) -> LogReader | MalformedError | UnavailableError:
-    try:
-        reader = LogReader(ws.objects, ref, commit)
-        reader.root()
-    except (MalformedError, UnavailableError) as exc:
-        return exc
-    return reader
-
-
-def _is_own(reader: LogReader, key_id: str) -> bool:
-    """Whether a log holds the key of that id."""
-    try:
-        return LogKey.parse(reader.vkey() or "").key_id == key_id
-    except (MalformedError, UnavailableError):
-        return False
-
-
-def _seen(heads: Heads, remote: str | None, key_id: str) -> SeenHead | None:
-    """The newest head seen: of a remote's copy there, of our own log anywhere.
-
-    A remote may lag behind another; our own log may lag behind nobody.
-    """
-    places = [remote] if remote else list(heads)
-    found = [heads[place][key_id] for place in places if key_id in heads.get(place, {})]
-    return max(found, default=None, key=lambda head: head.size)
-
-
 def _before_gitprov(
     ws: Workspace,
     commits: Sequence[str],
@@ -225,7 +150,7 @@ class _Gatherer:
         self,
         ws: Workspace,
         lines: Mapping[str, tuple[NoteLine, ...]],
-        logs: Sequence[_Log],
+        logs: Sequence[OpenLog],
         digests: TreeDigests,
         looker: ArtifactLooker,
         *,
@@ -256,7 +181,7 @@ class _Gatherer:
             artifacts=tuple(self._looker.look(commit, leaf) for leaf in artifacts),
             vkeys=self._vkeys,
         )
-        logs = (_log_evidence(log, evidence.root, lines) for log in self._logs)
+        logs = (log_evidence(log, evidence.root, lines) for log in self._logs)
         return replace(evidence, logs=tuple(logs))
 
 
@@ -267,64 +192,3 @@ def _recompute(ws: Workspace, commit: str, digests: TreeDigests) -> Recomputed:
         return Unavailable(str(exc))
     except MalformedError as exc:
         return Malformed(str(exc))
-
-
-def _log_evidence(log: _Log, root: Digest | None, lines: Iterable[NoteLine]) -> LogEvidence:
-    seen = Head(log.seen.size, log.seen.root) if log.seen else None
-    reader = log.reader
-    if reader is None:
-        return LogEvidence(log.key_id, 0, _NOTHING, seen=seen, problem=log.problem)
-    try:
-        index = None if root is None else reader.find(root)
-        checkpoint = reader.signed_note()
-        sizes = {line.size for line in lines if isinstance(line, AnchorLine)}
-        if seen is not None:
-            sizes.add(seen.size)
-        sizes.update(_signed_size(checkpoint))
-        return LogEvidence(
-            key_id=log.key_id,
-            size=reader.size,
-            root=reader.root(),
-            vkey=reader.vkey(),
-            index=index,
-            path=() if index is None else tuple(reader.inclusion(index)),
-            checkpoint=checkpoint,
-            seen=seen,
-            consistency={
-                size: tuple(reader.consistency(size)) for size in sizes if size <= reader.size
-            },
-        )
-    except (MalformedError, UnavailableError) as exc:
-        return LogEvidence(log.key_id, 0, _NOTHING, seen=seen, problem=str(exc))
-
-
-def _signed_size(checkpoint: str | None) -> set[int]:
-    if checkpoint is None:
-        return set()
-    try:
-        return {read_unverified(checkpoint).size}
-    except MalformedError:
-        return set()  # the engine says so
-
-
-def _remember(ws: Workspace, logs: Sequence[_Log], report: Report) -> None:
-    """Keeps the heads of logs that no finding speaks against: later ones must extend them.
-
-    Of this clone's own log that is all of it, of any other what its key has signed.
-    """
-    own = read_log_key(ws.repo)
-    wrong = {
-        finding.subject
-        for commit in report.commits
-        for finding in commit.findings
-        if finding.check == "log" and finding.verdict is not Verdict.PASS
-    }
-    for log in logs:
-        if log.reader is None or log.key_id in wrong or not log.reader.size:
-            continue
-        if log.place == HERE and own is not None and own.key_id == log.key_id:
-            head: SeenHead | None = SeenHead(log.reader.size, log.reader.root())
-        else:
-            head = signed_head(log.reader, log.key_id)
-        if head is not None:
-            note_heads(ws.repo, log.place, {log.key_id: head})
