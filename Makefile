@@ -58,9 +58,10 @@ bench-anchors: $(READY) services ## measure anchors on local nodes (some minutes
 soak: $(READY) services ## the tests that run for minutes
 	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)
 
-services: ## what tests like to have: Debian packages, and nodes of all networks in a cache; never fails
+services: $(READY) ## what tests like to have: Debian packages, nodes of all networks and torch in a cache; never fails
 	@sh scripts/services.sh
 	@sh scripts/services_nodes.sh
+	@PYTHON=$(PY) sh scripts/services_torch.sh
 
 devnet: $(READY) services ## the nodes, and what to do with them: gitprov devnet up
 	@echo "now, in a repository with gitprov: $(CURDIR)/$(BIN)/gitprov devnet up"

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Fixtures: every test may ask for a real node.
+from tests.support import torch
 from tests.support.nodes import anvil, bitcoin_node, btcd, ethereum_node, kubo
+
+torch.offer()
 
 __all__ = ["anvil", "bitcoin_node", "btcd", "ethereum_node", "kubo"]
 
