@@ -3,8 +3,8 @@
 import json
 import os
 import secrets
-import time
 import subprocess
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Self

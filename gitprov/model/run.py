@@ -213,4 +213,3 @@ def _stage(value: Json, what: str) -> Stage:
     )
     fields.end()
     return stage
-

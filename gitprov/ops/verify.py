@@ -15,6 +15,7 @@ from gitprov.model.record import ArtifactLeaf, Record
 from gitprov.model.report import Report
 from gitprov.ops.evidence_artifacts import ArtifactLooker
 from gitprov.ops.evidence_logs import OpenLog, log_evidence, open_logs, remember_heads
+from gitprov.ops.evidence_runs import RunLooker, stages_of, with_answers
 from gitprov.ops.record import compute_record
 from gitprov.verify.engine import judge_all
 from gitprov.verify.evidence import (
@@ -72,20 +73,32 @@ def verify(
         logs,
         digests,
         ArtifactLooker(ws, deep=deep, progress=progress),
+        RunLooker(ws, logs),
         notes_known=bool(notes.refs),
     )
     evidence = [gatherer.gather(commit) for commit in commits if commit not in before]
     ws.digests.save()
-    answers = _answers(ws, evidence, means)
-    evidence = [replace(one, answers=answers, now=now) for one in evidence]
+    answers = ask_networks(ws, [*evidence, *_stages(evidence)], means)
+    told = {id(run): with_answers(run, answers, now) for one in evidence for run in one.runs}
+    evidence = [
+        replace(one, answers=answers, now=now, runs=tuple(told[id(run)] for run in one.runs))
+        for one in evidence
+    ]
     report = replace(judge_all(evidence, policy), left_out=len(before))
     remember_heads(ws, logs, report)
     return report
 
 
-def _answers(
+def _stages(evidence: Sequence[CommitEvidence]) -> list[CommitEvidence]:
+    """The stages of all runs of these commits, each once."""
+    runs = {id(run): run for one in evidence for run in one.runs}
+    return stages_of(runs.values())
+
+
+def ask_networks(
     ws: Workspace, evidence: Sequence[CommitEvidence], means: Means | None
 ) -> Mapping[str, Answer]:
+    """Returns what the networks say about the receipts; nobody is asked without means."""
     anchored = any(line.network != "tlog" for one in evidence for line in one.anchors)
     if means is None or not anchored:
         return {}
@@ -153,6 +166,7 @@ class _Gatherer:
         logs: Sequence[OpenLog],
         digests: TreeDigests,
         looker: ArtifactLooker,
+        runs: RunLooker,
         *,
         notes_known: bool,
     ) -> None:
@@ -161,6 +175,7 @@ class _Gatherer:
         self._logs = logs
         self._digests = digests
         self._looker = looker
+        self._runs = runs
         self._notes_known = notes_known
         own = read_log_key(ws.repo)
         self._vkeys = (own.vkey,) if own else ()
@@ -180,6 +195,7 @@ class _Gatherer:
             notes_known=self._notes_known,
             artifacts=tuple(self._looker.look(commit, leaf) for leaf in artifacts),
             vkeys=self._vkeys,
+            runs=self._runs.of_commit(commit),
         )
         logs = (log_evidence(log, evidence.root, lines) for log in self._logs)
         return replace(evidence, logs=tuple(logs))

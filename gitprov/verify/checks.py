@@ -9,6 +9,7 @@ from gitprov.verify.evidence import CommitEvidence
 from gitprov.verify.logs import log
 from gitprov.verify.policy import Policy
 from gitprov.verify.records import record_matches, record_present
+from gitprov.verify.runs import runs
 
 Check = Callable[[CommitEvidence, Policy], tuple[Finding, ...]]
 """A pure function: never raises for evidence, however hostile."""
@@ -31,4 +32,12 @@ def policy_met(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:
     return (Finding(name, verdict, "", detail),)
 
 
-CHECKS: tuple[Check, ...] = (record_present, record_matches, artifacts, log, anchors, policy_met)
+CHECKS: tuple[Check, ...] = (
+    record_present,
+    record_matches,
+    artifacts,
+    log,
+    anchors,
+    runs,
+    policy_met,
+)

@@ -7,8 +7,16 @@ from typing import Literal, NamedTuple
 
 from gitprov.core.canonical import dumps
 from gitprov.core.digest import Digest, Sha256Digest
-from gitprov.model.note import AnchorLine, MalformedLine, NoteLine, RecordLine, UnknownLine
+from gitprov.model.note import (
+    AnchorLine,
+    MalformedLine,
+    NoteLine,
+    RecordLine,
+    StatementLine,
+    UnknownLine,
+)
 from gitprov.model.record import Record
+from gitprov.model.run import Run, StageName
 
 How = Literal["added", "modified", "deleted", "corrupt", "missing"]
 """Against the manifest: in the worktree (the first three), in the store (the last two)."""
@@ -154,6 +162,7 @@ class CommitEvidence:
         vkeys: public keys of logs found elsewhere (`log.pub`, configuration).
         answers: what networks say about receipts of this note, by `answer_key`; one that is
             missing was not asked for.
+        runs: one for each run in the commit's tree.
         now: seconds since 1970, for ages in sentences; nothing is judged by it.
     """
 
@@ -166,6 +175,7 @@ class CommitEvidence:
     logs: tuple[LogEvidence, ...] = ()
     vkeys: tuple[str, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
+    runs: "tuple[RunEvidence, ...]" = ()
     now: int = 0
 
     def answer(self, line: AnchorLine) -> Answer | None:
@@ -202,6 +212,27 @@ class CommitEvidence:
     def unique_lines(self) -> tuple[NoteLine, ...]:
         """The lines without repetition: several notes refs mostly hold the same ones."""
         return tuple({_identity(line): line for line in self.lines}.values())
+
+
+@dataclass(frozen=True)
+class RunEvidence:
+    """Everything about one run.
+
+    Attributes:
+        path: its file.
+        run: the run, or why its file cannot be read.
+        statements: the statements about it, from every note that is here.
+        notes_known: whether any note of gitprov is here at all.
+        stages: by stage of the file, what logs and networks say of its root.
+        commit: the commit that the run says it was started from.
+    """
+
+    path: str
+    run: Run | str
+    statements: tuple[StatementLine, ...] = ()
+    notes_known: bool = True
+    stages: tuple[tuple[StageName, CommitEvidence], ...] = ()
+    commit: str = ""
 
 
 def answer_key(line: AnchorLine) -> str:
