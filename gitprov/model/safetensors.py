@@ -7,10 +7,10 @@ JSON object of that length, then the tensors' bytes, little-endian and contiguou
 import json
 from dataclasses import dataclass
 
-from gitprov.core.canonical import Fields, Json, dumps
+from gitprov.core.canonical import Fields, Json
 from gitprov.core.digest import Digest
-from gitprov.core.merkle import WEIGHTS, root
 from gitprov.errors import MalformedError
+from gitprov.model.weights import TensorDigest, model_weights
 
 LENGTH_BYTES = 8
 MAX_HEADER_BYTES = 100_000_000
@@ -20,6 +20,7 @@ MAX_TENSORS = 1_000_000
 
 _BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+    "F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8,
     "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
     "I32": 32, "U32": 32, "F32": 32,
     "I64": 64, "U64": 64, "F64": 64, "C64": 64,
@@ -87,18 +88,10 @@ def parse_header(data: bytes, room: int) -> list[Tensor]:
 
 def weights_root(tensors: dict[Tensor, Digest]) -> Digest:
     """Returns the weights root over tensors and the digests of their bytes (docs/formats.md)."""
-    leaves = [
-        dumps(
-            {
-                "digest": str(digest),
-                "dtype": tensor.dtype,
-                "name": tensor.name,
-                "shape": [*tensor.shape],
-            }
-        )
-        for tensor, digest in sorted(tensors.items(), key=lambda item: item[0].name.encode())
-    ]
-    return Digest(root(WEIGHTS, [WEIGHTS.leaf(leaf) for leaf in leaves]))
+    return model_weights(
+        TensorDigest(tensor.name, tensor.dtype, tensor.shape, digest)
+        for tensor, digest in tensors.items()
+    ).root
 
 
 def _tensor(name: str, value: Json) -> Tensor:

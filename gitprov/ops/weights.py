@@ -7,13 +7,8 @@ from blake3 import blake3
 from gitprov.core.digest import Digest
 from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError
-from gitprov.model.safetensors import (
-    LENGTH_BYTES,
-    Tensor,
-    header_length,
-    parse_header,
-    weights_root,
-)
+from gitprov.model.safetensors import LENGTH_BYTES, Tensor, header_length, parse_header
+from gitprov.model.weights import ModelWeights, TensorDigest, model_weights
 from gitprov.platform.files import fault
 
 ENDING = b".safetensors"
@@ -24,6 +19,9 @@ _MANY_THREADS_FROM = 32 << 20
 
 def weights_of(path: bytes, shown: bytes, expected: Digest, size: int) -> Digest | None:
     """Returns the weights root of a model file, None when its tensors cannot be read.
+
+    Only safetensors files have one: what a record says must not depend on whether torch, which
+    reads the others, is installed where it is made.
 
     Args:
         path: the file.
@@ -38,48 +36,73 @@ def weights_of(path: bytes, shown: bytes, expected: Digest, size: int) -> Digest
         return None
     try:
         with open(path, "rb") as file:
-            return _Reading(file.read, size).root(expected, shown)
+            whole = blake3(max_threads=blake3.AUTO if size >= _MANY_THREADS_FROM else 1)
+            reading = _Reading(file.read, size, whole)
+            tensors = reading.tensors()
+    except MalformedError:
+        return None  # no safetensors file, whatever it is called: bytes like any others
     except OSError as exc:
         raise fault(exc, "read", path) from exc
+    if whole.digest() != expected.raw:
+        raise _changed(show(shown))
+    return model_weights(tensors).root
+
+
+def safetensors_weights(path: str | bytes) -> ModelWeights:
+    """Returns the weights in a safetensors file, which is read once and never as a whole.
+
+    Raises:
+        MalformedError: it is no safetensors file.
+        EnvironmentFault: it cannot be read, or gets shorter meanwhile.
+    """
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            reading = _Reading(file.read, size, None)
+            tensors = reading.tensors()
+    except OSError as exc:
+        raise fault(exc, "read", path) from exc
+    if reading.is_short:
+        raise _changed(show(path.encode() if isinstance(path, str) else path))
+    return model_weights(tensors)
 
 
 class _Reading:
     """Reads a file once, from start to end, for the digest of the whole and of each tensor."""
 
-    def __init__(self, read: Callable[[int], bytes], size: int) -> None:
-        threads = blake3.AUTO if size >= _MANY_THREADS_FROM else 1
+    def __init__(self, read: Callable[[int], bytes], size: int, whole: blake3 | None) -> None:
         self._read = read
         self._size = size
-        self._threads = threads
-        self._whole = blake3(max_threads=threads)
+        self._whole = whole
+        self.is_short = False
 
-    def root(self, expected: Digest, shown: bytes) -> Digest | None:
-        try:
-            length = header_length(self._take(min(LENGTH_BYTES, self._size)), self._size)
-            tensors = parse_header(self._take(length), self._size - LENGTH_BYTES - length)
-        except MalformedError:
-            return None  # no safetensors file, whatever it is called: bytes like any others
-        digests: dict[Tensor, Digest] = {}
-        for tensor in tensors:
-            digests[tensor] = self._tensor(tensor.end - tensor.start)
-        if self._whole.digest() != expected.raw:
-            raise EnvironmentFault(
-                f"{show(shown)} changed while it was read",
-                hint="stop the program that writes to it, then run this again",
-            )
-        return weights_root(digests)
+    def tensors(self) -> list[TensorDigest]:
+        length = header_length(self._take(min(LENGTH_BYTES, self._size)), self._size)
+        found = parse_header(self._take(length), self._size - LENGTH_BYTES - length)
+        return [self._tensor(tensor) for tensor in found]
 
     def _take(self, count: int) -> bytes:
         data = self._read(count)
-        self._whole.update(data)
+        if self._whole is not None:
+            self._whole.update(data)
         return data
 
-    def _tensor(self, count: int) -> Digest:
-        hasher = blake3(max_threads=self._threads)
+    def _tensor(self, tensor: Tensor) -> TensorDigest:
+        count = tensor.end - tensor.start
+        hasher = blake3(max_threads=blake3.AUTO if count >= _MANY_THREADS_FROM else 1)
         while count:
             data = self._take(min(count, _PIECE))
             if not data:
-                break  # shorter than before: the digest of the whole will tell
+                self.is_short = True  # shorter than before; the digest of the whole tells, too
+                break
             hasher.update(data)
             count -= len(data)
-        return Digest(hasher.digest())
+        return TensorDigest(tensor.name, tensor.dtype, tensor.shape, Digest(hasher.digest()))
+
+
+def _changed(shown: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{shown} changed while it was read",
+        hint="stop the program that writes to it, then run this again",
+    )

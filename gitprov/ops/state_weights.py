@@ -1,0 +1,106 @@
+"""The weights of a state dict in memory: torch tensors or numpy arrays by name."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gitprov.core.digest import Digest
+from gitprov.errors import MalformedError, UsageError
+from gitprov.model.weights import ModelWeights, TensorDigest, model_weights
+from gitprov.ops.elements import dtype_of, elements, hash_hex, is_array, is_tensor
+
+_HINT = "pass a model's state_dict(), tensors by name; an optimizer's state is not weights"
+
+
+class Memory(Protocol):
+    """Remembers digests of tensors from one call to the next."""
+
+    def find(self, tensor: Any) -> str | None:
+        """Returns the digest of a tensor's elements in hexadecimal, if it is known."""
+        ...
+
+    def keep(self, tensor: Any, digest: str) -> None:
+        """Is told a digest."""
+        ...
+
+
+def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> ModelWeights:
+    """Returns the weights of a state dict.
+
+    One tensor at a time is copied, and only if it is on another device or not laid out in C order.
+
+    Args:
+        state: torch tensors or numpy arrays by name.
+        cache: what remembers digests; without it every element is read.
+
+    Raises:
+        UsageError: something in it is no tensor, or a tensor that has no elements to record.
+    """
+    if not isinstance(state, Mapping):
+        raise UsageError(f"a {_type(state)} is not a state dict", hint=_HINT)
+    kept: dict[tuple[object, ...], str] = {}
+    tied: dict[str, str] = {}
+    tensors: list[TensorDigest] = []
+    for name in _names(state):
+        value = state[name]
+        what = f"the tensor {name!r}"
+        if is_tensor(value):
+            key = _identity(value)
+            if key is not None and kept.setdefault(key, name) != name:
+                tied[name] = kept[key]
+                continue
+        elif not is_array(value):
+            raise UsageError(
+                f"{name!r} in the state dict is a {_type(value)}, not a tensor", hint=_HINT
+            )
+        tensors.append(_digest(name, value, what, cache))
+    try:
+        return model_weights(tensors, tied)
+    except MalformedError as exc:
+        raise UsageError(f"the name of a tensor is not Unicode text: {exc}") from None
+
+
+def _names(state: Mapping[str, Any]) -> list[str]:
+    for name in state:
+        if not isinstance(name, str):
+            raise UsageError(f"{name!r} in the state dict is a {_type(name)}, no name", hint=_HINT)
+    return sorted(state)  # code points sort as their UTF-8 bytes do
+
+
+def _digest(name: str, value: Any, what: str, cache: Memory | None) -> TensorDigest:
+    if cache is not None and is_tensor(value):
+        known = cache.find(value)
+        if known is not None:
+            digest = Digest(bytes.fromhex(known))
+            return TensorDigest(name, dtype_of(value, what), tuple(value.shape), digest)
+    found = elements(value, what)
+    assert found is not None  # noqa: S101  # the caller has looked
+    digest_hex = hash_hex(found.data)
+    if cache is not None and is_tensor(value):
+        cache.keep(value, digest_hex)
+    return TensorDigest(name, found.dtype, found.shape, Digest(bytes.fromhex(digest_hex)))
+
+
+def _identity(tensor: Any) -> tuple[object, ...] | None:
+    """What two tensors that are one have in common; None for those that cannot be told."""
+    if tensor.is_meta or tensor.layout is not _strided() or not tensor.numel():
+        return None  # empty tensors have no place in memory, and all of them the same one
+    return (
+        tensor.device,
+        tensor.data_ptr(),  # where its storage begins, plus its offset
+        tensor.shape,
+        tensor.stride(),
+        tensor.dtype,
+        tensor.is_conj(),
+        tensor.is_neg(),
+    )
+
+
+def _strided() -> object:
+    import torch
+
+    return torch.strided
+
+
+def _type(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

@@ -1,0 +1,1 @@
+"""Records what a training run reads and makes, from inside the program that trains."""
