@@ -52,8 +52,8 @@ class ModelWeights:
 def weights_leaf(name: str, dtype: str, shape: Iterable[int], digest_hex: str) -> bytes:
     """Returns the canonical JSON that stands for one tensor.
 
-    It is put together by hand, as a model may have thousands of tensors in every epoch; a test holds
-    it against `dumps`.
+    It is put together by hand, as a model may have thousands of tensors in every epoch; a test
+    holds it against `dumps`.
 
     Raises:
         MalformedError: the name is not Unicode text.

@@ -1,18 +1,17 @@
-"""The elements of torch tensors and numpy arrays as bytes: C order, little-endian, copied only if need be.
+"""The elements of torch tensors and numpy arrays as bytes, copied only where it has to be.
 
 Neither library is imported here: a value can only be theirs when the caller has imported it.
 """
 
 import sys
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from blake3 import blake3
 
 from gitprov.errors import UsageError
 
-_MANY_THREADS_FROM = 8 << 20
-"""Measured on two to sixteen cores: below this, waking other threads costs more than it saves."""
+_MANY_THREADS_FROM = 1 << 20
+"""Measured on two cores: from here, waking other threads costs little when the machine is busy."""
 
 _TORCH = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16",
@@ -30,9 +29,8 @@ _NUMPY = {
 _torch_names: dict[Any, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
-    """What an array holds.
+class Elements(NamedTuple):
+    """What an array holds. A named tuple, as one is made for every tensor and every sample.
 
     Attributes:
         dtype: the type of its elements, as safetensors names it.
@@ -46,10 +44,10 @@ class Elements:
     data: memoryview
 
 
-def hash_hex(data: memoryview | bytes) -> str:
-    """Returns the BLAKE3 of bytes in hexadecimal, with several threads where that is faster."""
+def hash_raw(data: memoryview | bytes) -> bytes:
+    """Returns the BLAKE3 of bytes, with several threads where that is faster."""
     threads = blake3.AUTO if len(data) >= _MANY_THREADS_FROM else 1
-    return blake3(data, max_threads=threads).hexdigest()
+    return blake3(data, max_threads=threads).digest()
 
 
 def is_tensor(value: object) -> bool:
@@ -107,15 +105,15 @@ def _of_tensor(tensor: Any, what: str) -> Elements:
     torch = sys.modules["torch"]
     _refuse_tensor(torch, tensor, what)
     dtype = dtype_of(tensor, what)
-    plain = tensor.detach()
+    plain = tensor.detach() if tensor.requires_grad else tensor
     # Conjugation and negation may only be marked; the bytes then are those of the unmarked values.
     if plain.is_conj():
         plain = plain.resolve_conj()
     if plain.is_neg():
         plain = plain.resolve_neg()
-    if plain.device.type != "cpu":
+    if not plain.is_cpu:
         plain = plain.cpu()
-    array = plain.contiguous().reshape(-1).view(torch.uint8).numpy()
+    array = plain.contiguous().view(-1).view(torch.uint8).numpy()
     if sys.byteorder == "big":
         unit = plain.element_size() // (2 if plain.is_complex() else 1)
         array = array.reshape(-1, unit)[:, ::-1].copy().reshape(-1)

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UsageError
 from gitprov.model.weights import ModelWeights, TensorDigest, model_weights
-from gitprov.ops.elements import dtype_of, elements, hash_hex, is_array, is_tensor
+from gitprov.ops.elements import dtype_of, elements, hash_raw, is_array, is_tensor
 
 _HINT = "pass a model's state_dict(), tensors by name; an optimizer's state is not weights"
 
@@ -14,11 +14,11 @@ _HINT = "pass a model's state_dict(), tensors by name; an optimizer's state is n
 class Memory(Protocol):
     """Remembers digests of tensors from one call to the next."""
 
-    def find(self, tensor: Any) -> str | None:
-        """Returns the digest of a tensor's elements in hexadecimal, if it is known."""
+    def find(self, tensor: Any) -> bytes | None:
+        """Returns the digest of a tensor's elements, if it is known."""
         ...
 
-    def keep(self, tensor: Any, digest: str) -> None:
+    def keep(self, tensor: Any, digest: bytes) -> None:
         """Is told a digest."""
         ...
 
@@ -70,14 +70,14 @@ def _digest(name: str, value: Any, what: str, cache: Memory | None) -> TensorDig
     if cache is not None and is_tensor(value):
         known = cache.find(value)
         if known is not None:
-            digest = Digest(bytes.fromhex(known))
-            return TensorDigest(name, dtype_of(value, what), tuple(value.shape), digest)
+            return TensorDigest(name, dtype_of(value, what), tuple(value.shape), Digest(known))
     found = elements(value, what)
     assert found is not None  # noqa: S101  # the caller has looked
-    digest_hex = hash_hex(found.data)
+    dtype, shape, data = found
+    raw = hash_raw(data)
     if cache is not None and is_tensor(value):
-        cache.keep(value, digest_hex)
-    return TensorDigest(name, found.dtype, found.shape, Digest(bytes.fromhex(digest_hex)))
+        cache.keep(value, raw)
+    return TensorDigest(name, dtype, shape, Digest(raw))
 
 
 def _identity(tensor: Any) -> tuple[object, ...] | None:
