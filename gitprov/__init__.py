@@ -4,6 +4,8 @@ The names exported here are the public API; they follow semantic versioning. Imp
 loads nothing heavy.
 """
 
+from typing import TYPE_CHECKING
+
 from gitprov.core.digest import Digest
 from gitprov.errors import (
     EnvironmentFault,
@@ -14,15 +16,35 @@ from gitprov.errors import (
     VerificationError,
 )
 
+if TYPE_CHECKING:
+    from gitprov.tracker.manager import BlockchainManager
+    from gitprov.tracker.tracker import ProvenanceTracker
+
 __version__ = "0.1.0"
 
+_LAZY = {
+    "BlockchainManager": "gitprov.tracker.manager",
+    "ProvenanceTracker": "gitprov.tracker.tracker",
+}
+
 __all__ = [
+    "BlockchainManager",
     "Digest",
     "EnvironmentFault",
     "GitprovError",
     "MalformedError",
+    "ProvenanceTracker",
     "UnavailableError",
     "UsageError",
     "VerificationError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports the tracker when it is first asked for."""
+    if name not in _LAZY:
+        raise AttributeError(f"module 'gitprov' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_LAZY[name]), name)

@@ -28,6 +28,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "key": ("keys", "Make, import or show the keys that pay for anchors."),
     "export": ("export", "Write a CAR archive for IPFS."),
     "devnet": ("devnet", "Run all networks on this machine, with throw-away data."),
+    "run": ("runs", "Run a command, and record what it read and wrote."),
+    "runs": ("runs", "List, show, compare and verify training runs."),
     "log": ("history", "Show commits with their records, artifacts and anchors."),
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
@@ -46,6 +48,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("init", "demo", "doctor", "completion")),
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
     ("Evidence", ("record", "anchor", "log", "verify", "prove", "check", "export")),
+    ("Runs", ("run", "runs")),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )

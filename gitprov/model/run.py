@@ -5,7 +5,7 @@ leaves, so that git shows a run leaf by leaf.
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, Self, cast
 
 from gitprov.core.canonical import Fields, Json, dumps, loads
@@ -64,12 +64,21 @@ class Run:
         leaves: what is known of it, each a JSON object with a `type`, in the order it was learned.
         stages: `before`, then `after`; fewer while it runs, or when it never got there.
         outcome: how it ended; `failed` and `completed` are what its last leaf says.
+        encoded: the leaves' canonical bytes; a run is written after every epoch.
     """
 
     id: str
     leaves: tuple[Leaf, ...] = ()
     stages: tuple[Stage, ...] = ()
     outcome: Outcome = "running"
+    encoded: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Encodes the leaves that are not encoded yet."""
+        done = len(self.encoded)
+        if done < len(self.leaves):
+            more = tuple(dumps(leaf) for leaf in self.leaves[done:])
+            object.__setattr__(self, "encoded", self.encoded + more)
 
     def root(self, size: int | None = None) -> Digest:
         """Returns the root over the first leaves, over all of them by default."""
@@ -101,7 +110,7 @@ class Run:
         return tuple(consistency_proof(subtree_of(RUN, self._hashes()[:new]), old, new))
 
     def _hashes(self) -> list[bytes]:
-        return [RUN.leaf(dumps(leaf)) for leaf in self.leaves]
+        return [RUN.leaf(leaf) for leaf in self.encoded]
 
 
 def format_run(run: Run) -> bytes:
@@ -110,7 +119,7 @@ def format_run(run: Run) -> bytes:
     stages: list[Json] = [
         {"root": str(stage.root), "size": stage.size, "stage": stage.name} for stage in run.stages
     ]
-    leaves = b",\n".join(dumps(leaf) for leaf in run.leaves)
+    leaves = b",\n".join(run.encoded)
     head = b'{"consistency":%s,"gitprov":1,"id":%s' % (dumps(proof), dumps(run.id))
     tail = b'"outcome":%s,"stages":%s,"type":"run"}' % (dumps(run.outcome), dumps(stages))
     return b'%s,"leaves":[\n%s\n],%s\n' % (head, leaves, tail)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from gitprov.core.digest import Digest
 from gitprov.errors import GitprovError, MalformedError
 from gitprov.git.log import read_log_key
 from gitprov.git.notes import Notes
 from gitprov.git.objects import parse_tree
-from gitprov.model.note import NoteLine, StatementAnchorLine, StatementLine
+from gitprov.model.note import AnchorLine, NoteLine, StatementAnchorLine, StatementLine
 from gitprov.model.record import check_commit_id
 from gitprov.model.run import FOLDER, MAX_RUN_BYTES, SUFFIX, Run, parse_run
 from gitprov.ops.evidence_logs import OpenLog, log_evidence
@@ -55,20 +56,29 @@ class RunLooker:
             if isinstance(line, StatementLine) and line.name.startswith(f"run/{run.id}/")
         )
         anchors = [line.anchor for line in lines if isinstance(line, StatementAnchorLine)]
-        stages = []
-        for stage in run.stages:
-            own: tuple[NoteLine, ...] = tuple(one for one in anchors if one.root == stage.root)
-            logs = tuple(log_evidence(log, stage.root, own) for log in self._logs)
-            evidence = CommitEvidence(
-                commit=commit,
-                subject=run.id,
-                recomputed=Stated(stage.root),
-                lines=own,
-                logs=logs,
-                vkeys=self._vkeys,
-            )
-            stages.append((stage.name, evidence))
-        return RunEvidence(path, run, named, bool(self._notes.refs), tuple(stages), commit)
+        stages = tuple(
+            (stage.name, self._stated(commit, run.id, stage.root, anchors)) for stage in run.stages
+        )
+        return RunEvidence(path, run, named, bool(self._notes.refs), stages, commit)
+
+    def of_root(self, commit: str, name: str, root: Digest) -> CommitEvidence:
+        """Returns what logs and networks say of a statement's root."""
+        lines = self._lines(commit)
+        anchors = [line.anchor for line in lines if isinstance(line, StatementAnchorLine)]
+        return self._stated(commit, name, root, anchors)
+
+    def _stated(
+        self, commit: str, name: str, root: Digest, anchors: Sequence[AnchorLine]
+    ) -> CommitEvidence:
+        own: tuple[NoteLine, ...] = tuple(one for one in anchors if one.root == root)
+        return CommitEvidence(
+            commit=commit,
+            subject=name,
+            recomputed=Stated(root),
+            lines=own,
+            logs=tuple(log_evidence(log, root, own) for log in self._logs),
+            vkeys=self._vkeys,
+        )
 
     def _in_tree(self, data: bytes) -> Iterator[RunEvidence]:
         entries = [

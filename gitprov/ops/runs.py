@@ -73,26 +73,34 @@ class RunLock:
             self._fd = None
 
 
-def save_run(ws: Workspace, run: Run, *, stage: bool = True) -> str:
-    """Writes a run's file into the worktree and, where git does not ignore it, stages it.
+def save_run(worktree: str, run: Run, *, durable: bool = True) -> str:
+    """Writes a run's file into a worktree.
 
     Returns:
         The file's path.
+
+    Raises:
+        EnvironmentFault: it cannot be written.
     """
-    folder = os.path.join(ws.worktree, FOLDER)
-    path = os.path.join(ws.worktree, run_path(run.id))
+    folder = os.path.join(worktree, FOLDER)
+    path = os.path.join(worktree, run_path(run.id))
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as exc:
         raise fault(exc, "make", folder) from exc
     if os.path.islink(folder):
         raise EnvironmentFault(f"{folder} is a symbolic link, which is not followed")
-    atomic_write(path, format_run(run))
-    if stage:
-        # An ignored folder, or an index that somebody else holds: the file is what counts.
-        with suppress(GitError, EnvironmentFault):
-            stage_paths(ws, [RepoPath.parse(run_path(run.id).encode())])
+    atomic_write(path, format_run(run), durable=durable)
     return path
+
+
+def stage_run(ws: Workspace, run: Run) -> bool:
+    """Stages a run's file; returns False where git ignores it or somebody holds the index."""
+    try:
+        stage_paths(ws, [RepoPath.parse(run_path(run.id).encode())])
+    except (GitError, EnvironmentFault):
+        return False
+    return True
 
 
 def read_run(ws: Workspace, run_id: str) -> Run:
@@ -207,7 +215,7 @@ def _sighted(ws: Workspace, run: Run) -> Run:
     else:
         run = replace(run, outcome="interrupted")
         with suppress(EnvironmentFault):
-            save_run(ws, run, stage=False)
+            save_run(ws.worktree, run)
             os.unlink(path)
         return run
     finally:

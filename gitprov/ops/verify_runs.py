@@ -1,15 +1,17 @@
 """`gitprov runs verify`: judges the runs of the worktree, committed or not."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gitprov.anchors.registry import Means
+from gitprov.model.note import StatementLine
 from gitprov.model.report import CommitReport, Report
 from gitprov.model.run import Run, run_path
 from gitprov.ops.evidence_logs import open_logs
 from gitprov.ops.evidence_runs import RunLooker, stages_of, with_answers
 from gitprov.ops.runs import FoundRun
 from gitprov.ops.verify import ask_networks, read_policy
-from gitprov.verify.runs import judge_run
+from gitprov.verify.runs import judge_root, judge_run
 from gitprov.workspace import Workspace
 
 
@@ -45,3 +47,23 @@ def verify_runs(
 def verify_run(ws: Workspace, run: Run, *, means: Means | None = None, now: int = 0) -> Report:
     """Judges one run that is in memory."""
     return verify_runs(ws, [FoundRun(run.id, run)], means=means, now=now)
+
+
+def verify_statement(
+    ws: Workspace,
+    lines: Sequence[StatementLine],
+    *,
+    means: Means | None = None,
+    now: int = 0,
+) -> Report:
+    """Judges statements that are no run's: is the root logged, and what do networks say."""
+    policy = read_policy(ws, None, require_data=False)
+    looker = RunLooker(ws, list(open_logs(ws)))
+    found = [(line, looker.of_root(line.commit, line.name, line.root)) for line in lines]
+    answers = ask_networks(ws, [evidence for _, evidence in found], means)
+    reports = []
+    for line, evidence in found:
+        told = replace(evidence, answers=answers, now=now)
+        findings = judge_root(told, line.name, policy)
+        reports.append(CommitReport(line.commit, line.name, line.root, findings))
+    return Report(tuple(reports))

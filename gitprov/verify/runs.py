@@ -1,5 +1,7 @@
 """The check `runs`: what a run's file says is what went into the log while it ran."""
 
+from dataclasses import replace
+
 from gitprov.core.digest import Digest
 from gitprov.errors import GitprovError
 from gitprov.model.report import Finding, Verdict, overall
@@ -76,10 +78,21 @@ def _stage(evidence: RunEvidence, run: Run, stage: Stage, policy: Policy) -> lis
     ]
     for which, found in evidence.stages:
         if which == stage.name:
-            for finding in (*log(found, policy), *anchors(found, policy)):
-                detail = finding.detail.replace("the record root", "its root")
-                findings.append(Finding(finding.check, finding.verdict, stage.name, detail))
+            findings += judge_root(found, stage.name, policy)
     return findings
+
+
+def judge_root(found: CommitEvidence, subject: str, policy: Policy) -> tuple[Finding, ...]:
+    """Judges what logs and networks say of a statement's root."""
+    findings = (*log(found, policy), *anchors(found, policy))
+    return tuple(
+        replace(
+            finding,
+            subject=subject,
+            detail=finding.detail.replace("the record root", "its root"),
+        )
+        for finding in findings
+    )
 
 
 def _unstated(

@@ -1,0 +1,337 @@
+"""`ProvenanceTracker`: a training run records its own provenance, stage by stage.
+
+The names are those of the ML provenance system that gitprov generalises (docs/migrating.md), so
+that training code written for it runs after changing its import line.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from gitprov.errors import EnvironmentFault, GitprovError, UsageError
+from gitprov.model.report import Report, Verdict
+from gitprov.model.run import StageName, run_path
+from gitprov.ops.networks import network_states
+from gitprov.ops.recording import Recording
+from gitprov.ops.verify_runs import verify_run
+from gitprov.tracker.report import report_json, report_markdown, verdict_json
+from gitprov.tracker.session import LOG, Config, Session, locators
+
+if TYPE_CHECKING:
+    from gitprov.core.canonical import Json
+    from gitprov.model.weights import ModelWeights
+    from gitprov.ops.statements import Witnessed
+    from gitprov.tracker.torch_state import TensorCache
+    from gitprov.workspace import Workspace
+
+
+class ProvenanceTracker:
+    """Records one training run.
+
+    Its record is `runs/<id>.json` at the top of the repository: commit it with the code. The roots
+    of the stages before and after training go into the log, and to the networks.
+
+    Example:
+        >>> with ProvenanceTracker(config={"networks": ["opentimestamps"]}) as tracker:
+        ...     tracker.track_data(train, test)
+        ...     tracker.track_model(model)
+        ...     tracker.store_merkle_on_blockchain_before_training({"lr": 0.1, "epochs": 5})
+        ...     for epoch in range(5):
+        ...         tracker.track_epoch(epoch, {"loss": train_one(model)}, model)
+        ...     tracker.store_merkle_on_blockchain_after_training({"accuracy": 0.97})
+    """
+
+    def __init__(
+        self, base_dir: str | os.PathLike[str] = "artifacts", config: Config = None
+    ) -> None:
+        """Begins a run in the repository around the current folder.
+
+        Args:
+            base_dir: where reports and epoch checkpoints are written.
+            config: the earlier system's configuration (docs/migrating.md), as a dict or a file;
+                None uses this clone's own.
+
+        Raises:
+            UsageError: the configuration cannot be used, or there is no repository here.
+            UnavailableError: the repository has no commit yet.
+        """
+        self.base_dir = Path(base_dir)
+        self._session = Session.begin(config)
+        self._model: Any = None
+        self._cache: TensorCache | None = None
+        self._witnessed: dict[StageName, list[Witnessed]] = {}
+        self._entries: dict[StageName, int] = {}
+        with self._session.workspace() as ws:
+            self._recording = Recording(ws, by="tracker")
+
+    @property
+    def run_id(self) -> str:
+        """The run's id: `gitprov runs show ID`."""
+        return self._recording.run.id
+
+    def track_data(self, train_data: Any, test_data: Any = None) -> dict[str, str]:
+        """Records what is trained and tested on, by digest; nothing is copied.
+
+        Args:
+            train_data: a torch Dataset, DataLoader or Tensor, a numpy array, a pandas or Arrow
+                table, a path, or an iterable of bytes or arrays. A generator is used up by this.
+            test_data: the same; None for none.
+
+        Returns:
+            The roots, by `train` and `test`.
+
+        Raises:
+            UsageError: it is of a type that has no digest.
+        """
+        from gitprov.tracker.samples import data_of
+
+        roots = {}
+        for name, data in (("train", train_data), ("test", test_data)):
+            if data is not None:
+                found = data_of(data)
+                leaf: dict[str, Json] = {
+                    "count": found.count,
+                    "form": found.form,
+                    "name": name,
+                    "root": str(found.root),
+                }
+                self._recording.add("data", leaf)
+                roots[name] = str(found.root)
+        return roots
+
+    def track_model(self, model: Any) -> str:
+        """Records a model's architecture and its parameters, tensor by tensor.
+
+        Args:
+            model: a torch module, or a state dict of tensors or arrays. After training it is
+                digested once more.
+
+        Returns:
+            The weights root.
+        """
+        self._model = model
+        return str(self._add_model(model).root)
+
+    def store_merkle_on_blockchain_before_training(
+        self, training_config: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Logs and anchors the root over data, model and configuration.
+
+        Returns:
+            Network -> transaction id; `tlog` is the log, with the entry's number. A network that is
+            down is left out: its work stays in the outbox.
+        """
+        from gitprov.tracker.samples import describe
+
+        if self._recording.run.stage("before") is not None:
+            raise UsageError(f"the stage before training of {self.run_id} is logged already")
+        self._recording.add("config", {"value": describe(dict(training_config or {}))})
+        with self._session.workspace() as ws:
+            self._entries["before"] = self._recording.enter(ws, "before")
+            return self._witness(ws, "before", wanted=self._session.config.before)
+
+    def track_epoch(
+        self, epoch: int, metrics: Mapping[str, Any] | None = None, model: Any = None
+    ) -> None:
+        """Records one epoch: its metrics and, given the model, the root of its weights.
+
+        Tensors that did not change since the last call, by identity and version counter, are not
+        hashed again. A write through `.data` or a numpy view does not count the version up: it is
+        seen by `track_model` and after training, which trust no counter.
+        """
+        from gitprov.tracker.samples import describe
+
+        weights, checkpoint = None, None
+        if model is not None:
+            weights = str(self._weights(model, cached=True).root)
+            if self._session.config.checkpoints:
+                checkpoint = self._keep_checkpoint(epoch, model)
+        leaf: dict[str, Json] = {
+            "checkpoint": checkpoint,
+            "epoch": describe(epoch),
+            "metrics": describe(dict(metrics or {})),
+            "weights": weights,
+        }
+        self._recording.add("epoch", leaf, durable=False)
+
+    def store_merkle_on_blockchain_after_training(
+        self, training_results: Mapping[str, Any] | None = None
+    ) -> dict[str, str]:
+        """Adds the results and the trained model, ends the run, logs and anchors its root.
+
+        Returns:
+            As for the stage before.
+        """
+        return self._end("completed", results=dict(training_results or {}))
+
+    def verify_blockchain_provenance(self) -> dict[str, Any]:
+        """Judges this run by its file, the notes, the logs, and what the networks say now.
+
+        Returns:
+            `chain_integrity` (whether everything that was checked holds), `verdict`, `run`, and
+            `stages`: by stage and network, `verdict` and `detail`; `findings` has all of them.
+        """
+        report = self._judged()
+        return {
+            "chain_integrity": report.verdict is Verdict.PASS,
+            "run": self.run_id,
+            **verdict_json(report),
+        }
+
+    def get_blockchain_status(self) -> dict[str, Any]:
+        """Returns how far everything is, as far as this clone knows: no network is asked.
+
+        Returns:
+            `blockchain_enabled`, `stored_hashes` (stage -> root), `transactions` (stage -> network
+            -> transaction id), and `networks`: per network its state and what is still to be sent.
+        """
+        run = self._recording.run
+        with self._session.workspace() as ws:
+            networks: dict[str, Any] = {"tlog": {"state": "final", "problem": ""}}
+            states = {one.network: one for one in network_states(ws)}
+            for name in self._session.networks(ws):
+                newest = states[name].newest if name in states else None
+                networks[name] = {
+                    "state": newest.state if newest else "waiting",
+                    "transaction": newest.locator if newest else None,
+                    "detail": newest.detail if newest else "nothing was sent yet",
+                }
+        return {
+            "blockchain_enabled": self._session.config.enabled,
+            "run": run.id,
+            "outcome": run.outcome,
+            "stored_hashes": {stage.name: str(stage.root) for stage in run.stages},
+            "transactions": {name: locators(found) for name, found in self._witnessed.items()},
+            "networks": networks,
+        }
+
+    def save_blockchain_report(self, output_path: str | os.PathLike[str] | None = None) -> Path:
+        """Writes a report as JSON, and beside it the same as Markdown.
+
+        Args:
+            output_path: the JSON file; `<base_dir>/blockchain_report_<id>.json` by default.
+
+        Returns:
+            The JSON file's path.
+        """
+        path = Path(output_path or self.base_dir / f"blockchain_report_{self.run_id}.json")
+        report = self._judged()
+        status = self.get_blockchain_status()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(report_json(self._recording.run, status, report), encoding="utf-8")
+            text = report_markdown(self._recording.run, status, report)
+            path.with_suffix(".md").write_text(text, encoding="utf-8")
+        except OSError as exc:
+            raise EnvironmentFault(f"cannot write {path}: {exc.strerror}") from exc
+        return path
+
+    def save(self) -> Path:
+        """Writes the run's file, which every other call has done already; returns its path."""
+        from gitprov.ops.runs import save_run
+
+        return Path(save_run(self._recording.worktree, self._recording.run))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
+        """Ends the run if nothing has: as failed, with the error's type, after an exception."""
+        if not self._recording.open:
+            return False
+        if kind is None:
+            self._end("completed", results=None)
+            return False
+        try:
+            self._end("failed", results=None, error=kind.__name__)
+        except GitprovError as exc:  # the training's own error is what its author wants to see
+            LOG.warning("the failed run %s could not be recorded: %s", self.run_id, exc)
+        return False
+
+    def _end(
+        self,
+        outcome: Literal["completed", "failed"],
+        *,
+        results: Mapping[str, Any] | None,
+        error: str | None = None,
+    ) -> dict[str, str]:
+        from gitprov.tracker.privacy import privacy_budget
+        from gitprov.tracker.samples import describe
+
+        if not self._recording.open:
+            raise UsageError(f"the run {self.run_id} has ended")
+        if results is not None:
+            self._recording.add("results", {"value": describe(results)})
+        if self._model is not None:
+            self._add_model(self._model)
+        budget = privacy_budget(self._recording.run)
+        if budget is not None:
+            self._recording.add("privacy", budget)
+        with self._session.workspace() as ws:
+            self._entries["after"] = self._recording.end(ws, outcome, error=error)
+            return self._witness(ws, "after", wanted=self._session.config.after)
+
+    def _witness(self, ws: "Workspace", stage: StageName, *, wanted: bool) -> dict[str, str]:
+        networks = self._session.networks(ws) if wanted else ()
+        found = self._session.witness(ws, networks, self._entries[stage])
+        self._witnessed[stage] = found
+        return locators(found)
+
+    def _add_model(self, model: Any) -> "ModelWeights":
+        from gitprov.tracker.torch_state import architecture_of
+
+        weights = self._weights(model, cached=False)
+        is_module = hasattr(model, "named_modules")
+        leaf: dict[str, Json] = {
+            "architecture": str(architecture_of(model)) if is_module else None,
+            "class": f"{type(model).__module__}.{type(model).__qualname__}",
+            "parameters": weights.parameters,
+            "tensors": len(weights.tensors),
+            "tied": dict(weights.tied),
+            "weights": str(weights.root),
+        }
+        self._recording.add("model", leaf)
+        return weights
+
+    def _weights(self, model: Any, *, cached: bool) -> "ModelWeights":
+        from gitprov.tracker.torch_state import TensorCache, weights_of_state
+
+        if hasattr(model, "state_dict"):
+            state = model.state_dict()
+        elif isinstance(model, Mapping):
+            state = model
+        else:
+            raise UsageError(
+                f"a model of the type {type(model).__name__} has no digest",
+                hint="give a torch module, or its state dict: a mapping of names to tensors",
+            )
+        if not cached:
+            return weights_of_state(state)
+        if self._cache is None:
+            self._cache = TensorCache()
+        return weights_of_state(state, self._cache)
+
+    def _keep_checkpoint(self, epoch: int, model: Any) -> str:
+        """Writes an epoch's weights below `base_dir`; returns the file's digest."""
+        from gitprov.tracker.checkpoints import save_weights
+
+        path = self.base_dir / self.run_id / f"epoch-{int(epoch):04d}.safetensors"
+        return str(save_weights(model, path))
+
+    def _judged(self) -> Report:
+        with self._session.workspace() as ws:
+            return verify_run(
+                ws, self._recording.run, means=self._session.means(ws), now=int(time.time())
+            )
+
+    def __repr__(self) -> str:
+        """Names the run and its file."""
+        return f"ProvenanceTracker({run_path(self.run_id)}, {self._recording.run.outcome})"
