@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 import click
 
 from gitprov.cli.context import means, workspace
-from gitprov.cli.options import emit_json, examples, json_option, note, plural, say, shown, table
+from gitprov.cli.options import (
+    emit_json,
+    examples,
+    human_size,
+    json_option,
+    note,
+    plural,
+    say,
+    shown,
+    table,
+)
 from gitprov.cli.reports import EXIT_CODES, format_option, show_report, strict_option
 from gitprov.core.canonical import Json
 from gitprov.errors import MalformedError, UsageError
@@ -114,9 +124,7 @@ def show(run_id: str, as_json: bool) -> None:
         return
     say(f"{click.style(found.id, fg='yellow')}  {_coloured(found)}  {run_path(found.id)}")
     for stage in found.stages:
-        say(
-            f"  {stage.name:<11} {stage.root}  {plural(stage.size, 'leaf').replace('leafs', 'leaves')}"
-        )
+        say(f"  {stage.name:<11} {stage.root}  the first {stage.size:,} of these:")
     for leaf in found.leaves:
         say(f"  {leaf['type']!s:<11} {_leaf_line(leaf)}")
 
@@ -233,6 +241,12 @@ def _plain(value: Json) -> str:
 
 
 def _leaf_line(leaf: Leaf) -> str:
+    artifact = leaf.get("artifact")
+    if isinstance(artifact, dict):
+        size = artifact.get("size")
+        shown_size = human_size(size) if isinstance(size, int) else ""
+        words = (artifact.get("kind"), artifact.get("path"), artifact.get("root"), shown_size)
+        return short_digests(printable("  ".join(str(word) for word in words)))
     parts = [
         f"{key}={_cut(_short(value))}"
         for key, value in leaf.items()

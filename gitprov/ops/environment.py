@@ -16,8 +16,12 @@ from gitprov.workspace import Workspace
 _HOST = "gitprov v1 hostname"
 
 
-def environment() -> dict[str, Json]:
-    """Returns the environment of this process as the fields of a run's leaf.
+def environment(*, own: bool = True) -> dict[str, Json]:
+    """Returns the environment of a run as the fields of its leaf.
+
+    Args:
+        own: the run happens in this process; of another program's libraries and seeds nothing is
+            known, and only what both share is said.
 
     The host's name is hashed: it tells two hosts apart, and no outsider where they are. Libraries
     that are not loaded are not loaded for this; what they would say is null.
@@ -28,9 +32,9 @@ def environment() -> dict[str, Json]:
         "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cpus": os.cpu_count() or 0,
         "host": str(Digest(blake3(platform.node().encode(), derive_key_context=_HOST).digest())),
-        "packages": _packages(),
-        "torch": _torch(sys.modules.get("torch")),
-        "seeds": _seeds(),
+        "packages": _packages() if own else None,
+        "torch": _torch(sys.modules.get("torch")) if own else None,
+        "seeds": _seeds() if own else None,
     }
 
 

@@ -53,7 +53,8 @@ class Recording:
             "started": started,
             "type": "run",
         }
-        self.run = Run(run_id).with_leaf(first).with_leaf({**environment(), "type": "environment"})
+        around: Leaf = {**environment(own=by == "tracker"), "type": "environment"}
+        self.run = Run(run_id).with_leaf(first).with_leaf(around)
         save_run(self.worktree, self.run)
 
     @property
