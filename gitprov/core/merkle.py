@@ -81,6 +81,38 @@ def root(tree: TreeHash, leaf_hashes: Sequence[bytes]) -> bytes:
     return level[0]
 
 
+class Growing:
+    """The root over leaf hashes that come one after another and are not kept."""
+
+    __slots__ = ("_node", "_peaks", "_tree", "size")
+
+    def __init__(self, tree: TreeHash) -> None:
+        """Takes the kind of tree; it starts without a leaf."""
+        self._tree = tree
+        self._node = tree.node
+        self._peaks: list[bytes] = []
+        self.size = 0
+
+    def add(self, leaf_hash: bytes) -> None:
+        """Adds a leaf."""
+        peaks, node, full = self._peaks, self._node, self.size
+        # One perfect subtree stands for each bit of the size; adding one carries like a counter.
+        while full & 1:
+            leaf_hash = node(peaks.pop(), leaf_hash)
+            full >>= 1
+        peaks.append(leaf_hash)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Returns the root over the leaves so far; `root()` of all of them."""
+        if not self._peaks:
+            return self._tree.empty()
+        [*others, value] = self._peaks
+        for peak in reversed(others):
+            value = self._node(peak, value)
+        return value
+
+
 def subtree_of(tree: TreeHash, leaf_hashes: Sequence[bytes]) -> Subtree:
     """Returns the `Subtree` of leaf hashes in memory."""
     return lambda start, end: root(tree, leaf_hashes[start:end])
