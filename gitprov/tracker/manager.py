@@ -54,7 +54,7 @@ class BlockchainManager:
         Returns:
             Network -> transaction id; a network that is down is left out, and tried again later.
         """
-        from gitprov.tracker.samples import describe
+        from gitprov.tracker.values import describe
 
         digits = _digits(merkle_root_hash)
         leaf: Leaf = {

@@ -5,7 +5,7 @@ import sys
 
 from gitprov.core.canonical import Json
 from gitprov.model.run import Run
-from gitprov.tracker.samples import describe
+from gitprov.tracker.values import describe
 
 _DELTAS = ("delta", "target_delta")
 _DELTA = 1e-5

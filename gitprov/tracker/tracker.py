@@ -124,7 +124,7 @@ class ProvenanceTracker:
             Network -> transaction id; `tlog` is the log, with the entry's number. A network that is
             down is left out: its work stays in the outbox.
         """
-        from gitprov.tracker.samples import describe
+        from gitprov.tracker.values import describe
 
         if self._recording.run.stage("before") is not None:
             raise UsageError(f"the stage before training of {self.run_id} is logged already")
@@ -142,7 +142,7 @@ class ProvenanceTracker:
         hashed again. A write through `.data` or a numpy view does not count the version up: it is
         seen by `track_model` and after training, which trust no counter.
         """
-        from gitprov.tracker.samples import describe
+        from gitprov.tracker.values import describe
 
         weights, checkpoint = None, None
         if model is not None:
@@ -264,7 +264,7 @@ class ProvenanceTracker:
         error: str | None = None,
     ) -> dict[str, str]:
         from gitprov.tracker.privacy import privacy_budget
-        from gitprov.tracker.samples import describe
+        from gitprov.tracker.values import describe
 
         if not self._recording.open:
             raise UsageError(f"the run {self.run_id} has ended")
