@@ -4,6 +4,7 @@ import os
 
 import click
 
+from gitprov.cli.compare_models import show_models
 from gitprov.cli.context import workspace
 from gitprov.cli.options import emit_json, examples, human_size, json_option, say, shown, table
 from gitprov.cli.progress import progress
@@ -37,15 +38,24 @@ class _DiffCommand(click.Command):
         "gitprov diff                     # pointers against the data on disk",
         "gitprov diff HEAD                # the last commit against the data on disk",
         "gitprov diff v1.0 v2.0 -- data   # two revisions, one artifact",
+        "gitprov diff --model v1.0:model.safetensors model.safetensors",
     ),
 )
 @click.argument("revs", nargs=-1)
+@click.option("--model", is_flag=True, help="Compare two models, tensor by tensor.")
 @json_option
-def diff(revs: tuple[str, ...], as_json: bool) -> None:
+def diff(revs: tuple[str, ...], model: bool, as_json: bool) -> None:
     """Show the files that differ, with their sizes: diff [A [B]] [-- PATH…].
 
     Without B the data in the worktree is compared, without A the pointers in the worktree.
+
+    With --model, A and B are files (.safetensors, or a state dict that torch saved), or REV:PATH
+    for one that an artifact has at a revision. It shows the tensors that differ, the L2 norm of the
+    difference and that of the tensor.
     """
+    if model:
+        show_models(revs, as_json=as_json)
+        return
     with workspace() as ws, progress("reading", quiet=as_json) as meter:
         old, new, paths = _split(ws, revs)
         found = differences(ws, old, new, paths, progress=meter)

@@ -11,6 +11,7 @@ from gitprov.ops.differences import differences, ignored, is_same, odd_names
 from gitprov.ops.manifests import loader, reachable, walk
 from gitprov.ops.pointers import on_disk
 from gitprov.ops.store_link import store_link
+from gitprov.ops.weights import ENDING, weights_in
 from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress, Scanner
@@ -56,12 +57,15 @@ class ArtifactLooker:
             whole = tree is not None and not changes and is_same(tree, leaf_entry(leaf))
             ask_store = self._deep or not (whole or changes)
             stored = self._in_store(leaf) if ask_store else None
+            same_weights = bool(changes) and self._same_weights(path, leaf, tree)
         except GitprovError as exc:
             return ArtifactEvidence(leaf.path, "unreadable", problem=str(exc))
         corrupt = tuple(change for change in stored or () if change.how == "corrupt")
         if changes or corrupt:
             state: ArtifactState = "modified" if changes else "corrupt"
-            return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *changes))
+            return ArtifactEvidence(
+                leaf.path, state, changes=(*corrupt, *changes), same_weights=same_weights
+            )
         if tree is not None and whole:
             rehashed = self._deep and stored == ()
             return ArtifactEvidence(leaf.path, "clean", rehashed=rehashed, ignored=ignored(tree))
@@ -89,6 +93,16 @@ class ArtifactLooker:
             yield Change("modified", leaf.path)
         for name, _ in odd_names(tree):
             yield Change("added", f"{leaf.path}/{show(name)}")
+
+    def _same_weights(self, path: RepoPath, leaf: ArtifactLeaf, tree: Tree | None) -> bool:
+        """Whether a model that differs was only saved in another way."""
+        is_model = leaf.weights is not None and path.raw.lower().endswith(ENDING)
+        if not is_model or tree is None or tree.kind not in {"f", "x"}:
+            return False
+        try:
+            return weights_in(on_disk(self._ws.worktree, path)).root == leaf.weights
+        except GitprovError:
+            return False  # that it differs is known already
 
     def _in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:
         """What the store lacks or has damaged; None when it has nothing of the artifact."""

@@ -1,6 +1,8 @@
 """The root over a model file's tensors, when they can be read without running anything."""
 
+import os
 from collections.abc import Callable
+from typing import BinaryIO
 
 from blake3 import blake3
 
@@ -48,8 +50,32 @@ def weights_of(path: bytes, shown: bytes, expected: Digest, size: int) -> Digest
     return model_weights(tensors).root
 
 
-def safetensors_weights(path: str | bytes) -> ModelWeights:
+def safetensors_weights(file: BinaryIO, shown: str) -> ModelWeights:
     """Returns the weights in a safetensors file, which is read once and never as a whole.
+
+    Args:
+        file: the file.
+        shown: its path, for messages.
+
+    Raises:
+        OSError: it cannot be read.
+        MalformedError: it is no safetensors file.
+        EnvironmentFault: it gets shorter meanwhile.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    reading = _Reading(file.read, size, None)
+    try:
+        tensors = reading.tensors()
+    except MalformedError as exc:
+        raise MalformedError(f"{shown}: {exc}") from None
+    if reading.is_short:
+        raise _changed(shown)
+    return model_weights(tensors)
+
+
+def weights_in(path: str | bytes) -> ModelWeights:
+    """Returns the weights in the safetensors file at a path.
 
     Raises:
         MalformedError: it is no safetensors file.
@@ -57,15 +83,9 @@ def safetensors_weights(path: str | bytes) -> ModelWeights:
     """
     try:
         with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            reading = _Reading(file.read, size, None)
-            tensors = reading.tensors()
+            return safetensors_weights(file, show(os.fsencode(path)))
     except OSError as exc:
         raise fault(exc, "read", path) from exc
-    if reading.is_short:
-        raise _changed(show(path.encode() if isinstance(path, str) else path))
-    return model_weights(tensors)
 
 
 class _Reading:

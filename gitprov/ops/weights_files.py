@@ -4,6 +4,7 @@ torch's files are pickles. They are only read with `weights_only=True`, which re
 but tensors and plain containers.
 """
 
+import io
 import os
 import pickle
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from gitprov.errors import MalformedError, UsageError
 from gitprov.model.weights import ModelWeights
 from gitprov.ops.elements import is_array, is_tensor
 from gitprov.ops.state_weights import weights_of_state
-from gitprov.ops.weights import safetensors_weights
+from gitprov.ops.weights import weights_in
 from gitprov.platform.files import fault
 
 INSIDE = ("state_dict", "model_state_dict", "model")
@@ -38,7 +39,7 @@ def load_weights_file(path: str) -> ModelWeights:
         EnvironmentFault: it cannot be read.
     """
     if is_safetensors(path):
-        return safetensors_weights(path)
+        return weights_in(path)
     return weights_of_state(load_state(path))
 
 
@@ -47,8 +48,12 @@ def is_safetensors(path: str) -> bool:
     return path.lower().endswith(".safetensors")
 
 
-def load_state(path: str) -> Mapping[str, Any]:
+def load_state(path: str, content: str | bytes | None = None) -> Mapping[str, Any]:
     """Returns the state dict in a file that torch saved; its tensors stay on disk where possible.
+
+    Args:
+        path: the file.
+        content: where its content is, when that is elsewhere: another path, or the bytes.
 
     Raises:
         UsageError: another ending; torch is missing; more than tensors would have to be run; or
@@ -62,11 +67,8 @@ def load_state(path: str) -> Mapping[str, Any]:
             f"{shown} is no model file that can be read",
             hint="these can: .safetensors, " + ", ".join(TORCH_ENDINGS),
         )
-    try:
-        with open(path, "rb") as file:
-            is_zip = file.read(len(_ZIP)) == _ZIP
-    except OSError as exc:
-        raise fault(exc, "read", path) from exc
+    source = path if content is None else content
+    is_zip = not isinstance(source, bytes) and _begins_with(source, _ZIP)
     try:
         import torch
     except ImportError:
@@ -76,7 +78,8 @@ def load_state(path: str) -> Mapping[str, Any]:
         ) from None
     try:
         # Only the zip format can stay on disk; torch wrote another one before 1.6.
-        value = torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        value = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as exc:
         if not _is_refusal(exc):
             raise MalformedError(f"{shown} is not a file that torch saved") from None
@@ -90,6 +93,14 @@ def load_state(path: str) -> Mapping[str, Any]:
         # torch checks little of what it reads, so a damaged file ends in any of these.
         raise MalformedError(f"{shown} is not a file that torch saved: {_first(exc)}") from None
     return _state(value, shown)
+
+
+def _begins_with(path: str, start: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(start)) == start
+    except OSError as exc:
+        raise fault(exc, "read", path) from exc
 
 
 def _state(value: object, shown: str) -> Mapping[str, Any]:

@@ -44,6 +44,8 @@ def _artifact(leaf: ArtifactLeaf, found: ArtifactEvidence, policy: Policy) -> Fi
     verdict, detail = Verdict.UNKNOWN, found.problem or "its data could not be read"
     if wrong or found.state in {"modified", "corrupt"}:
         verdict, detail = Verdict.FAIL, _named(found)
+        if found.same_weights:
+            detail += "; same weights, other container"
     elif found.state == "clean":
         again = "; the store was hashed again and matches" if found.rehashed else ""
         again += _ignored(found.ignored)

@@ -71,6 +71,8 @@ class ArtifactEvidence:
         rehashed: the store's bytes of this artifact were all hashed again, and match (`--deep`).
         problem: why it could not be read, one sentence, for `unreadable`.
         ignored: names in the worktree that `.gitprovignore` takes out, for `clean`.
+        same_weights: the file in the worktree is another one, and a model whose weights root is the
+            recorded one, for `modified`.
     """
 
     path: str
@@ -79,6 +81,7 @@ class ArtifactEvidence:
     rehashed: bool = False
     problem: str = ""
     ignored: int = 0
+    same_weights: bool = False
 
 
 @dataclass(frozen=True, slots=True)
