@@ -78,6 +78,7 @@ class BlockchainManager:
         """
         digits = _digits(merkle_root_hash)
         with self._session.workspace() as ws:
+            self._session.refresh(ws)
             lines = [one for one in statements(ws) if one.name == f"hash/{digits}"]
             if not lines:
                 return {"verified": False, "verdict": "fail", "metadata": [], "networks": {}}
@@ -109,6 +110,7 @@ class BlockchainManager:
         """
         found: dict[str, Any] = {}
         with self._session.workspace() as ws:
+            self._session.refresh(ws)
             for network, transaction in transaction_ids.items():
                 found[network] = {
                     "transaction": transaction,

@@ -1,10 +1,10 @@
 """What tracker and manager share: the repository, the configuration laid over it, the networks."""
 
+import contextlib
 import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,8 +12,8 @@ from gitprov.anchors.keys import KeySource, load_key
 from gitprov.anchors.registry import Means
 from gitprov.config.legacy import LegacyConfig
 from gitprov.core.canonical import Json
-from gitprov.errors import UsageError
-from gitprov.ops.networks import anchors_config
+from gitprov.errors import GitprovError, UsageError
+from gitprov.ops.networks import anchor_networks, anchors_config
 from gitprov.ops.statements import Witnessed, witness
 from gitprov.ops.tracked_keys import refuse_tracked_keys
 from gitprov.workspace import Workspace
@@ -61,7 +61,7 @@ class Session:
             LOG.setLevel(logging.DEBUG)
         return session
 
-    @contextmanager
+    @contextlib.contextmanager
     def workspace(self) -> Iterator[Workspace]:
         """Opens the repository with the configuration laid over its own."""
         with Workspace.open(self.folder, waiting=LOG.info) as ws:
@@ -82,6 +82,11 @@ class Session:
             timeout=self.config.timeout,
             deadline=time.monotonic() + max(WAIT_SECONDS, self.config.timeout),
         )
+
+    def refresh(self, ws: Workspace) -> None:
+        """Asks how far everything that is under way is, and tells the notes; never raises for it."""
+        with contextlib.suppress(GitprovError):
+            anchor_networks(ws, self.means(ws), self.networks(ws), begin=False)
 
     def witness(self, ws: Workspace, networks: Sequence[str], index: int) -> list[Witnessed]:
         """Has networks witness the log; says what could not be done, and never raises for it."""

@@ -328,6 +328,7 @@ class ProvenanceTracker:
 
     def _judged(self) -> Report:
         with self._session.workspace() as ws:
+            self._session.refresh(ws)
             return verify_run(
                 ws, self._recording.run, means=self._session.means(ws), now=int(time.time())
             )
