@@ -113,7 +113,10 @@ def _of_tensor(tensor: Any, what: str) -> Elements:
         plain = plain.resolve_neg()
     if not plain.is_cpu:
         plain = plain.cpu()
-    array = plain.contiguous().view(-1).view(torch.uint8).numpy()
+    flat = plain.contiguous().view(-1)
+    if flat.stride(0) != 1:  # one element counts as contiguous whatever its stride
+        flat = flat.clone(memory_format=torch.contiguous_format)
+    array = flat.view(torch.uint8).numpy()
     if sys.byteorder == "big":
         unit = plain.element_size() // (2 if plain.is_complex() else 1)
         array = array.reshape(-1, unit)[:, ::-1].copy().reshape(-1)
