@@ -16,10 +16,11 @@ from gitprov.workspace import Workspace
 _HOST = "gitprov v1 hostname"
 
 
-def environment(*, own: bool = True) -> dict[str, Json]:
+def environment(hash_seed: str | None, *, own: bool = True) -> dict[str, Json]:
     """Returns the environment of a run as the fields of its leaf.
 
     Args:
+        hash_seed: what PYTHONHASHSEED is set to.
         own: the run happens in this process; of another program's libraries and seeds nothing is
             known, and only what both share is said.
 
@@ -34,7 +35,7 @@ def environment(*, own: bool = True) -> dict[str, Json]:
         "host": str(Digest(blake3(platform.node().encode(), derive_key_context=_HOST).digest())),
         "packages": _packages() if own else None,
         "torch": _torch(sys.modules.get("torch")) if own else None,
-        "seeds": _seeds() if own else None,
+        "seeds": _seeds(hash_seed) if own else None,
     }
 
 
@@ -68,10 +69,10 @@ def _torch(torch: ModuleType | None) -> Json:
     }
 
 
-def _seeds() -> dict[str, Json]:
+def _seeds(hash_seed: str | None) -> dict[str, Json]:
     """Seeds where a library keeps them, else a digest of the generator's state."""
     seeds: dict[str, Json] = {
-        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED"),
+        "PYTHONHASHSEED": hash_seed,
         "random": str(Digest.of(repr(random.getstate()).encode())),
         "numpy": None,
         "torch": None,

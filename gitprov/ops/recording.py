@@ -31,8 +31,21 @@ class Recording:
     finds the lock free, and it says `interrupted` from then on.
     """
 
-    def __init__(self, ws: Workspace, *, by: By, argv: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        ws: Workspace,
+        *,
+        by: By,
+        argv: Sequence[str] | None = None,
+        hash_seed: str | None = None,
+    ) -> None:
         """Begins a run at the commit that is checked out.
+
+        Args:
+            ws: the workspace.
+            by: who records it.
+            argv: the command, where it is one.
+            hash_seed: what PYTHONHASHSEED is set to, where the run happens in this process.
 
         Raises:
             UnavailableError: there is no commit yet.
@@ -53,7 +66,7 @@ class Recording:
             "started": started,
             "type": "run",
         }
-        around: Leaf = {**environment(own=by == "tracker"), "type": "environment"}
+        around: Leaf = {**environment(hash_seed, own=by == "tracker"), "type": "environment"}
         self.run = Run(run_id).with_leaf(first).with_leaf(around)
         save_run(self.worktree, self.run)
 

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitprov.anchors.registry import open_anchor
 from gitprov.core.canonical import dumps
@@ -12,13 +12,15 @@ from gitprov.core.merkle import RUN
 from gitprov.errors import GitprovError, UsageError
 from gitprov.model.note import StatementLine
 from gitprov.model.report import Verdict
-from gitprov.model.run import Leaf
 from gitprov.ops.networks import anchors_config, chosen_networks, network_states
 from gitprov.ops.statements import head_commit, log_entry, state, statements
 from gitprov.ops.verify_runs import verify_statement
 from gitprov.tracker.report import verdict_json
 from gitprov.tracker.session import Config, Session, locators
 from gitprov.workspace import Workspace
+
+if TYPE_CHECKING:
+    from gitprov.model.run import Leaf
 
 _HASH = re.compile(r"(?:0x|[a-z0-9_-]{1,16}:)?([0-9a-fA-F]{64})", re.ASCII)
 

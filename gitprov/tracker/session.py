@@ -84,7 +84,7 @@ class Session:
         )
 
     def refresh(self, ws: Workspace) -> None:
-        """Asks how far everything that is under way is, and tells the notes; never raises for it."""
+        """Asks how far everything under way is, and tells the notes; it never raises for that."""
         with contextlib.suppress(GitprovError):
             anchor_networks(ws, self.means(ws), self.networks(ws), begin=False)
 

@@ -65,7 +65,8 @@ class ProvenanceTracker:
         self._witnessed: dict[StageName, list[Witnessed]] = {}
         self._entries: dict[StageName, int] = {}
         with self._session.workspace() as ws:
-            self._recording = Recording(ws, by="tracker")
+            seed = self._session.environ.get("PYTHONHASHSEED")
+            self._recording = Recording(ws, by="tracker", hash_seed=seed)
 
     @property
     def run_id(self) -> str:

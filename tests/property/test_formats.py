@@ -20,6 +20,8 @@ from gitprov.model.note import (
     AnchorLine,
     NoteLine,
     RecordLine,
+    StatementAnchorLine,
+    StatementLine,
     format_line,
     format_note,
     parse_line,
@@ -135,7 +137,15 @@ ANCHOR_LINES = st.builds(
     size=st.integers(1, MAX_COUNT),
     status=st.sampled_from(STATUSES),
 )
-LINES: st.SearchStrategy[NoteLine] = RECORD_LINES | ANCHOR_LINES
+STATEMENT_LINES = st.builds(
+    StatementLine,
+    commit=st.just("ab" * 20),
+    name=st.from_regex(r"[a-z]{1,16}/[0-9A-Za-z._-]{1,80}", fullmatch=True),
+    root=DIGESTS,
+)
+LINES: st.SearchStrategy[NoteLine] = (
+    RECORD_LINES | ANCHOR_LINES | STATEMENT_LINES | ANCHOR_LINES.map(StatementAnchorLine)
+)
 KEY_NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters="+"),
     min_size=1,

@@ -20,13 +20,15 @@ from gitprov.git.tiles import Tile, encode_number, format_entries, parse_entries
 from gitprov.model.bundle import Bundle
 from gitprov.model.entry import Entry, leaf
 from gitprov.model.manifest import Manifest
-from gitprov.model.note import AnchorLine, RecordLine, format_note, parse_note
+from gitprov.model.note import AnchorLine, RecordLine, StatementLine, format_note, parse_note
 from gitprov.model.pointer import Pointer
 from gitprov.model.record import Record
 from gitprov.model.report import Verdict
+from gitprov.model.run import check_run, format_run, parse_run
 from gitprov.model.signed_note import VerifierKey, open_note
 from gitprov.store.packs import MAGIC, PackFile
 from gitprov.store.packs import Record as PackRecord
+from gitprov.tracker.samples import data_of
 from gitprov.verify.proof import check_bundle
 
 ROOT = Path(__file__).parents[2]
@@ -240,6 +242,42 @@ def _pack(body: str) -> None:
     )
     assert pack == vector["pack_hex"]
     assert pack.startswith(MAGIC)
+
+
+@check("run")
+def _run(body: str) -> None:
+    run = parse_run(body.encode())
+    assert format_run(run) == body.encode()
+    check_run(run)
+    # By hand, from the text of the document alone.
+    lines = [line.removesuffix(",") for line in body.splitlines()[1:-1]]
+    hashes = [merkle.RUN.leaf(line.encode()) for line in lines]
+    for stage in json.loads(body)["stages"]:
+        assert Digest.parse(stage["root"]).raw == merkle.root(merkle.RUN, hashes[: stage["size"]])
+
+
+@check("statement")
+def _statement(body: str) -> None:
+    [line] = parse_note(body.encode())
+    assert isinstance(line, StatementLine)
+    assert format_note([line]) == body.encode()
+    stage = json.loads(BLOCKS["run"])["stages"][0]
+    assert str(line.root) == stage["root"]
+    assert line.name == f"run/{json.loads(BLOCKS['run'])['id']}/{stage['stage']}"
+
+
+@check("samples")
+def _samples(body: str) -> None:
+    vector = json.loads(body)
+    for leaf_text in vector["leaves"]:
+        assert (
+            canonical.dumps(canonical.loads(leaf_text.encode(), what="a leaf")).decode()
+            == leaf_text
+        )
+    hashes = [merkle.SAMPLES.leaf(text.encode()) for text in vector["leaves"]]
+    assert Digest(merkle.root(merkle.SAMPLES, hashes)) == Digest.parse(vector["root"])
+    samples = [[1, 2.5, "a"], {"x": None, "y": True}, b"abc", "text", 2**70, float("nan")]
+    assert str(data_of(samples).root) == vector["root"]
 
 
 def test_the_documented_pack_is_read_by_the_store(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from gitprov.core.canonical import Json, dumps
 from gitprov.core.digest import Digest, Sha256Digest
+from gitprov.core.merkle import RUN, root
 from gitprov.errors import MalformedError
 from gitprov.model.note import (
     MAX_LINE_BYTES,
@@ -15,6 +16,8 @@ from gitprov.model.note import (
     AnchorLine,
     MalformedLine,
     RecordLine,
+    StatementAnchorLine,
+    StatementLine,
     UnknownLine,
     format_line,
     format_note,
@@ -53,6 +56,40 @@ def without(line: RecordLine | AnchorLine, field: str) -> bytes:
 def test_lines_are_read_back() -> None:
     for line in (LINE, ANCHOR):
         assert parse_line(format_line(line)) == line
+
+
+LEAF: dict[str, Json] = {"type": "hash", "value": "00"}
+STATED = StatementLine(COMMIT, "run/x/before", D)
+HASHED = StatementLine(
+    COMMIT, "hash/" + "0" * 64, Digest(root(RUN, [RUN.leaf(dumps(LEAF))])), (LEAF,)
+)
+
+
+def test_statements_are_read_back() -> None:
+    for line in (STATED, HASHED, StatementAnchorLine(ANCHOR)):
+        assert parse_line(format_line(line)) == line
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"name": "run"},
+        {"name": "../x"},
+        {"name": "run/a/b/c"},
+        {"name": "run/\u202e/before"},
+        {"leaves": [1]},
+        {"leaves": [{"type": "another"}]},
+        {"root": "sha256:" + "0" * 64},
+        {"commit": "HEAD"},
+        {"gitprov": 2},
+        {"more": 1},
+    ],
+)
+def test_a_wrong_statement_is_kept_and_reported(fields: dict[str, Json]) -> None:
+    raw = dumps({**HASHED.to_json(), **fields})
+    line = parse_line(raw)
+    assert isinstance(line, MalformedLine)
+    assert format_line(line) == raw
 
 
 def test_a_note_is_sorted_and_every_line_is_there_once() -> None:
