@@ -1,5 +1,6 @@
 """`gitprov anchor`: signs the head of this clone's log and tells every commit that it covers."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,7 +24,10 @@ from gitprov.ops.record import log_key
 from gitprov.workspace import Workspace
 
 NETWORK = "tlog"
-_STATEMENT = b'"type":"statement"}'
+_TYPED_ROOT = re.compile(
+    rb'"root":"(blake3:[0-9a-f]{64})"(?:,"size":\d+,"status":"[a-z]+")?'
+    rb',"type":"(record|statement|anchor|statement-anchor)"\}$'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +95,10 @@ def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[Covered]
     """The roots of notes that are in the log but have no tlog line of this log yet."""
     tip = ws.repo.ref(NOTES_REF)
     notes = Notes(ws.repo, refs={NOTES_REF: tip} if tip else {})
-    # A receipt begins with the name of its log. Nearly all notes have theirs: they need no parsing.
+    # A receipt begins with the name of its log.
     mark = f'{{"checkpoint":"{origin}\\n'.encode()
     for commit, text in notes.texts(notes.commits()):
-        if text is None or (mark in text and _STATEMENT not in text):
+        if text is None or _is_anchored(text, mark):
             continue
         lines = parse_note(text)
         done = {root for line in lines if (root := _anchored_root(line, origin)) is not None}
@@ -105,6 +109,18 @@ def _unanchored(ws: Workspace, log: LogReader, origin: str) -> Iterator[Covered]
             if index is not None:
                 kind: Kind = "record" if isinstance(line, RecordLine) else "statement"
                 yield Covered(Rooted(commit, line.root, kind), index)
+
+
+def _is_anchored(text: bytes, mark: bytes) -> bool:
+    """Whether every root of a note has its line: nearly all notes do, and need no parsing."""
+    wanted, done = set(), set()
+    for line in text.split(b"\n"):
+        found = _TYPED_ROOT.search(line)
+        if found is not None and found[2] in {b"record", b"statement"}:
+            wanted.add(found[1])
+        elif found is not None and mark in line:
+            done.add(found[1])
+    return wanted <= done
 
 
 def _anchored_root(line: NoteLine, origin: str) -> Digest | None:
