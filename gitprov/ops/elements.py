@@ -44,6 +44,14 @@ class Elements(NamedTuple):
     data: memoryview
 
 
+def a_type(value: object) -> str:
+    """Returns the name of a value's type with its article, for messages: "an int"."""
+    kind = type(value)
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    name = module + kind.__qualname__
+    return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+
+
 def hash_raw(data: memoryview | bytes) -> bytes:
     """Returns the BLAKE3 of bytes, with several threads where that is faster."""
     threads = blake3.AUTO if len(data) >= _MANY_THREADS_FROM else 1

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UsageError
 from gitprov.model.weights import ModelWeights, TensorDigest, model_weights
-from gitprov.ops.elements import dtype_of, elements, hash_raw, is_array, is_tensor
+from gitprov.ops.elements import a_type, dtype_of, elements, hash_raw, is_array, is_tensor
 
 _HINT = "pass a model's state_dict(), tensors by name; an optimizer's state is not weights"
 
@@ -36,7 +36,7 @@ def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> M
         UsageError: something in it is no tensor, or a tensor that has no elements to record.
     """
     if not isinstance(state, Mapping):
-        raise UsageError(f"a {_type(state)} is not a state dict", hint=_HINT)
+        raise UsageError(f"{a_type(state)} is not a state dict", hint=_HINT)
     kept: dict[tuple[object, ...], str] = {}
     tied: dict[str, str] = {}
     tensors: list[TensorDigest] = []
@@ -50,7 +50,7 @@ def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> M
                 continue
         elif not is_array(value):
             raise UsageError(
-                f"{name!r} in the state dict is a {_type(value)}, not a tensor", hint=_HINT
+                f"{name!r} in the state dict is {a_type(value)}, not a tensor", hint=_HINT
             )
         tensors.append(_digest(name, value, what, cache))
     try:
@@ -62,7 +62,7 @@ def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> M
 def _names(state: Mapping[str, Any]) -> list[str]:
     for name in state:
         if not isinstance(name, str):
-            raise UsageError(f"{name!r} in the state dict is a {_type(name)}, no name", hint=_HINT)
+            raise UsageError(f"{name!r} in the state dict is {a_type(name)}, no name", hint=_HINT)
     return sorted(state)  # code points sort as their UTF-8 bytes do
 
 
@@ -99,8 +99,3 @@ def _strided() -> object:
     import torch
 
     return torch.strided
-
-
-def _type(value: object) -> str:
-    kind = type(value)
-    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"

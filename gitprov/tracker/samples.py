@@ -13,10 +13,10 @@ from blake3 import blake3
 from gitprov.core.digest import Digest
 from gitprov.core.merkle import SAMPLES, Growing
 from gitprov.errors import UsageError
-from gitprov.ops.elements import elements, is_array, is_tensor
+from gitprov.ops.elements import a_type, elements, is_array, is_tensor
 from gitprov.tracker.data_files import folder_root
 from gitprov.tracker.tables import is_table, table_root
-from gitprov.tracker.values import array_text, describe, leaf_text, rest_of_array, type_name
+from gitprov.tracker.values import array_text, describe, leaf_text, rest_of_array
 
 __all__ = ["DataDigest", "Form", "data_of", "describe"]
 
@@ -164,7 +164,7 @@ def _row_texts(array: Any, count: int) -> Iterator[str]:
 def _samples(data: Any) -> Iterator[object]:
     if isinstance(data, Mapping):
         raise UsageError(
-            f"a {type_name(data)} is no data set",
+            f"{a_type(data)} is no data set",
             hint="pass a list of its values, or each of them by its own name",
         )
     torch = sys.modules.get("torch")
@@ -176,7 +176,7 @@ def _samples(data: Any) -> Iterator[object]:
         return (data[index] for index in range(len(data)))
     if isinstance(data, Iterable) and not isinstance(data, (bytes, bytearray, memoryview)):
         return iter(data)
-    raise UsageError(f"a {type_name(data)} cannot be recorded as data", hint=_HINT)
+    raise UsageError(f"{a_type(data)} cannot be recorded as data", hint=_HINT)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from gitprov.core.canonical import Json, dumps
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UsageError
-from gitprov.ops.elements import elements, hash_raw, is_array, is_tensor
+from gitprov.ops.elements import a_type, elements, hash_raw, is_array, is_tensor
 
 CAN_BE_PASSED = (
     "these can be recorded: numbers, text, bytes, None, torch tensors, numpy arrays, and lists, "
@@ -56,14 +56,6 @@ def rest_of_array(dtype: str, shape: tuple[int, ...]) -> str:
     return f',"dtype":"{dtype}","shape":[{",".join(map(str, shape))}]}}'
 
 
-def type_name(value: object) -> str:
-    """Returns the name of a value's type, with the module unless it is built in."""
-    kind = type(value)
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
 def _describe(value: Any, depth: int) -> Json:
     simple, found = _simple(value)
     if found:
@@ -78,7 +70,7 @@ def _describe(value: Any, depth: int) -> Json:
         return [_describe(item, depth - 1) for item in value]
     if isinstance(value, Mapping):
         return {_key(key): _describe(item, depth - 1) for key, item in value.items()}
-    raise UsageError(f"a {type_name(value)} cannot be recorded", hint=CAN_BE_PASSED)
+    raise UsageError(f"{a_type(value)} cannot be recorded", hint=CAN_BE_PASSED)
 
 
 def _simple(value: Any) -> tuple[Json, bool]:
@@ -124,7 +116,7 @@ def _text(value: str) -> str:
 def _key(key: object) -> str:
     if not isinstance(key, str):
         raise UsageError(
-            f"the key {str(key)[:40]!r} of a mapping is a {type_name(key)}, not text",
+            f"the key {str(key)[:40]!r} of a mapping is {a_type(key)}, not text",
             hint="use text as keys, or a list of pairs",
         )
     if key.startswith("$"):
@@ -139,7 +131,7 @@ def _is_scalar(value: object) -> bool:
 
 def _number(value: Any) -> object:
     if value.dtype.kind not in "biufSU":
-        raise UsageError(f"a {type_name(value)} cannot be recorded", hint=CAN_BE_PASSED)
+        raise UsageError(f"{a_type(value)} cannot be recorded", hint=CAN_BE_PASSED)
     # A long double has no number of Python's; the nearest float stands for it.
     return float(value) if value.dtype.kind == "f" else value.item()
 
@@ -159,4 +151,4 @@ def _leaf_text(value: Any, depth: int) -> str:
     try:
         return dumps(_describe(value, depth)).decode()
     except MalformedError as exc:
-        raise UsageError(f"a {type_name(value)} cannot be recorded: {exc}") from None
+        raise UsageError(f"{a_type(value)} cannot be recorded: {exc}") from None

@@ -31,7 +31,7 @@ DTYPES = [
 ]  # fmt: skip
 
 
-class Tied(nn.Module):
+class Tied(nn.Module):  # type: ignore[misc]  # mypy does not see torch
     """Two linear layers with one weight, and a buffer."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Tied(nn.Module):
         self.register_buffer("seen", torch.tensor(0))
 
 
-class Two(nn.Module):
+class Two(nn.Module):  # type: ignore[misc]  # mypy does not see torch
     """One large and one small layer."""
 
     def __init__(self) -> None:
@@ -166,7 +166,7 @@ def test_two_kinds_of_nan_are_two_values() -> None:
         (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "quantized"),
         ({"step": torch.ones(1)}, "is a dict, not a tensor"),
         (None, "is a NoneType, not a tensor"),
-        (3, "is a int, not a tensor"),
+        (3, "is an int, not a tensor"),
     ],
 )
 def test_what_has_no_elements_is_refused_by_its_name(value: Any, says: str) -> None:
