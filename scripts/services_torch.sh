@@ -5,7 +5,7 @@ set -u
 
 FOLDER=${GITPROV_SERVICES:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/gitprov/services}
 PYTHON=${PYTHON:-.venv/bin/python}
-PACKAGES="torch==2.9.1 safetensors==0.8.0 transformers==5.24.0 lightning==2.6.6 mlflow-skinny==3.17.2 \
+PACKAGES="torch==2.9.1 safetensors==0.8.0 transformers==5.24.0 accelerate==1.15.0 lightning==2.6.6 mlflow-skinny==3.17.2 \
 opacus==1.6.0 pandas==3.1.1 pyarrow==26.0.1"
 NEEDED_GB=12
 

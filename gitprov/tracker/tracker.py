@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gitprov.errors import EnvironmentFault, GitprovError, UsageError
 from gitprov.model.report import Report, Verdict
-from gitprov.model.run import StageName, run_path
+from gitprov.model.run import Run, StageName, run_path
 from gitprov.ops.networks import network_states
 from gitprov.ops.recording import Recording
 from gitprov.ops.verify_runs import verify_run
+from gitprov.tracker.privacy import PrivacyWatch
 from gitprov.tracker.report import report_json, report_markdown, verdict_json
 from gitprov.tracker.session import LOG, Config, Session, locators
 
@@ -64,6 +65,7 @@ class ProvenanceTracker:
         self._cache: TensorCache | None = None
         self._witnessed: dict[StageName, list[Witnessed]] = {}
         self._entries: dict[StageName, int] = {}
+        self._privacy = PrivacyWatch()
         with self._session.workspace() as ws:
             seed = self._session.environ.get("PYTHONHASHSEED")
             self._recording = Recording(ws, by="tracker", hash_seed=seed)
@@ -72,6 +74,16 @@ class ProvenanceTracker:
     def run_id(self) -> str:
         """The run's id: `gitprov runs show ID`."""
         return self._recording.run.id
+
+    @property
+    def commit(self) -> str:
+        """The commit that was checked out when the run began."""
+        return self._recording.commit
+
+    @property
+    def run(self) -> Run:
+        """The run as it is now: its leaves, its stages, and how it ended."""
+        return self._recording.run
 
     def track_data(self, train_data: Any, test_data: Any = None) -> dict[str, str]:
         """Records what is trained and tested on, by digest; nothing is copied.
@@ -87,21 +99,28 @@ class ProvenanceTracker:
         Raises:
             UsageError: it is of a type that has no digest.
         """
+        pairs = {"train": train_data, "test": test_data}
+        return {
+            name: self.add_data(name, data) for name, data in pairs.items() if data is not None
+        }
+
+    def add_data(self, name: str, data: Any) -> str:
+        """Records data under a name of its own, where there is more than training and test data.
+
+        Returns:
+            Its root.
+        """
         from gitprov.tracker.samples import data_of
 
-        roots = {}
-        for name, data in (("train", train_data), ("test", test_data)):
-            if data is not None:
-                found = data_of(data)
-                leaf: dict[str, Json] = {
-                    "count": found.count,
-                    "form": found.form,
-                    "name": name,
-                    "root": str(found.root),
-                }
-                self._recording.add("data", leaf)
-                roots[name] = str(found.root)
-        return roots
+        found = data_of(data)
+        leaf: dict[str, Json] = {
+            "count": found.count,
+            "form": found.form,
+            "name": name,
+            "root": str(found.root),
+        }
+        self._recording.add("data", leaf)
+        return str(found.root)
 
     def track_model(self, model: Any) -> str:
         """Records a model's architecture and its parameters, tensor by tensor.
@@ -143,13 +162,29 @@ class ProvenanceTracker:
         hashed again. A write through `.data` or a numpy view does not count the version up: it is
         seen by `track_model` and after training, which trust no counter.
         """
+        self.add_epoch(epoch, metrics, *self.digest_epoch(epoch, model))
+
+    def digest_epoch(self, epoch: int, model: Any) -> tuple[str | None, str | None]:
+        """Returns a model's weights root and its checkpoint's digest, without recording them yet.
+
+        The callbacks of frameworks use it, which tell an epoch's metrics only after its end.
+        """
+        if model is None:
+            return None, None
+        weights = str(self._weights(model, cached=True).root)
+        keep = self._session.config.checkpoints
+        return weights, self._keep_checkpoint(epoch, model) if keep else None
+
+    def add_epoch(
+        self,
+        epoch: int,
+        metrics: Mapping[str, Any] | None,
+        weights: str | None,
+        checkpoint: str | None,
+    ) -> None:
+        """Records one epoch with what `digest_epoch` gave at its end."""
         from gitprov.tracker.values import describe
 
-        weights, checkpoint = None, None
-        if model is not None:
-            weights = str(self._weights(model, cached=True).root)
-            if self._session.config.checkpoints:
-                checkpoint = self._keep_checkpoint(epoch, model)
         leaf: dict[str, Json] = {
             "checkpoint": checkpoint,
             "epoch": describe(epoch),
@@ -251,11 +286,19 @@ class ProvenanceTracker:
         if kind is None:
             self._end("completed", results=None)
             return False
-        try:
-            self._end("failed", results=None, error=kind.__name__)
-        except GitprovError as exc:  # the training's own error is what its author wants to see
-            LOG.warning("the failed run %s could not be recorded: %s", self.run_id, exc)
+        self.fail(kind.__name__)
         return False
+
+    def fail(self, error: str) -> None:
+        """Ends the run as failed; never raises, because the training's own error is what counts.
+
+        Args:
+            error: what kind of error ended it.
+        """
+        try:
+            self._end("failed", results=None, error=error)
+        except GitprovError as exc:
+            LOG.warning("the failed run %s could not be recorded: %s", self.run_id, exc)
 
     def _end(
         self,
@@ -264,7 +307,6 @@ class ProvenanceTracker:
         results: Mapping[str, Any] | None,
         error: str | None = None,
     ) -> dict[str, str]:
-        from gitprov.tracker.privacy import privacy_budget
         from gitprov.tracker.values import describe
 
         if not self._recording.open:
@@ -273,7 +315,7 @@ class ProvenanceTracker:
             self._recording.add("results", {"value": describe(results)})
         if self._model is not None:
             self._add_model(self._model)
-        budget = privacy_budget(self._recording.run)
+        budget = self._privacy.budget(self._recording.run)
         if budget is not None:
             self._recording.add("privacy", budget)
         with self._session.workspace() as ws:
