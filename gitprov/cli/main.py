@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("runs", "Run a command, and record what it read and wrote."),
     "runs": ("runs", "List, show, compare and verify training runs."),
     "log": ("history", "Show commits with their records, artifacts and anchors."),
+    "trace": ("tracing", "Show which commits and runs bind a file, and since when."),
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
     "check": ("proofs", "Check a proof without the repository."),
@@ -47,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Start", ("init", "demo", "doctor", "completion")),
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
-    ("Evidence", ("record", "anchor", "log", "verify", "prove", "check", "export")),
+    ("Evidence", ("record", "anchor", "log", "trace", "verify", "prove", "check", "export")),
     ("Runs", ("run", "runs")),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
