@@ -13,7 +13,7 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fix format lint types imports docs docs-check bench bench-anchors soak services devnet contracts constraints setup clean
+.PHONY: help demo test check fix format lint types imports docs docs-check bench bench-anchors bench-tracker soak services devnet contracts constraints setup clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ bench: $(READY) ## measure gitprov and its peers side by side (an hour; ARGS=--q
 
 bench-anchors: $(READY) services ## measure anchors on local nodes (some minutes); writes docs/benchmarks-anchors.md
 	$(PY) -m bench.anchors
+
+bench-tracker: $(READY) services ## measure the tracker with torch (a minute); writes docs/benchmarks-tracker.md
+	$(PY) -m bench.tracker
 
 soak: $(READY) services ## the tests that run for minutes
 	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)

@@ -173,7 +173,10 @@ def _like(mode: Mode) -> str:
 
 
 def _notes(results: Results) -> Iterator[str]:
-    yield "Anchors have a page of their own: [benchmarks-anchors.md](benchmarks-anchors.md)."
+    yield (
+        "Pages of their own: [benchmarks-anchors.md](benchmarks-anchors.md), "
+        "[benchmarks-tracker.md](benchmarks-tracker.md)."
+    )
     yield ""
     yield "## How it was measured"
     yield ""

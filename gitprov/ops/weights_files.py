@@ -6,8 +6,8 @@ but tensors and plain containers.
 
 import io
 import os
-import pickle
 from collections.abc import Mapping
+from pickle import UnpicklingError  # the error alone
 from typing import Any
 
 from gitprov.core.paths import show
@@ -80,7 +80,7 @@ def load_state(path: str, content: str | bytes | None = None) -> Mapping[str, An
         # Only the zip format can stay on disk; torch wrote another one before 1.6.
         file = io.BytesIO(source) if isinstance(source, bytes) else source
         value = torch.load(file, map_location="cpu", weights_only=True, mmap=is_zip)
-    except pickle.UnpicklingError as exc:
+    except UnpicklingError as exc:
         if not _is_refusal(exc):
             raise MalformedError(f"{shown} is not a file that torch saved") from None
         raise UsageError(
