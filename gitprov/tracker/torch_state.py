@@ -19,7 +19,7 @@ _WORTH_IT = 64 << 10
 _SAMPLES = 64
 
 _ANY = random.Random()  # noqa: S311  # no secret: any place will do
-"""A generator of its own: a training that draws from Python's must not notice that it is recorded."""
+"""Not Python's own: recording must not change what a training draws from that."""
 
 
 @dataclass(frozen=True, slots=True)
