@@ -35,6 +35,7 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "anchor": ([], {"log", "size", "root", "commits", "networks"}),
     "export": (["--car", "x.car"], {"commit", "root", "car", "roots", "blocks", "size"}),
     "log": ([], {"commits"}),
+    "trace": (["data"], {"traces", "looked_through"}),
     "verify": ([], {"verdict", "commits"}),
     "check": (["p"], {"verdict", "commits"}),
     "gc": ([], set()),
