@@ -32,23 +32,25 @@ _STATUS = {"final": 0, "included": 1, "pending": 2}
 _DATED = frozenset({"ethereum", "bitcoin", "opentimestamps"})
 """Networks that prove a time."""
 
-_UP = """
-WITH RECURSIVE up (root, path, kind) AS (
+_CLIMB = """
+INSERT INTO temp.up
+WITH RECURSIVE above (root, path, kind) AS (
     SELECT ?1, '', ''
     UNION
-    SELECT m.root, CASE WHEN up.path = '' THEN e.name ELSE e.name || '/' || up.path END,
-        CASE WHEN up.kind = '' THEN e.kind ELSE up.kind END
-    FROM up
-    JOIN entries e ON e.child = up.root
+    SELECT m.root, CASE WHEN a.path = '' THEN e.name ELSE e.name || '/' || a.path END,
+        CASE WHEN a.kind = '' THEN e.kind ELSE a.kind END
+    FROM above a
+    JOIN entries e ON e.child = a.root
     JOIN manifests m ON m.chain = e.chain AND m.version >= e.first AND m.version < e.last
     LIMIT ?2
 )
+SELECT root, path, kind FROM above
 """
 
 _BOUND = """
 SELECT DISTINCT up.kind, l.path, l.kind, l.entry, up.path, r.root, r.id, c.id, c.oid, c.subject,
     c.time, c.seq
-FROM up
+FROM temp.up up
 JOIN leaves l ON l.root = up.root AND (up.path = '' OR l.entry = 'dir')
 """
 
@@ -84,14 +86,12 @@ WHERE s.root = ?1
 
 _RUNS = """
 SELECT DISTINCT r.id, r.run, r.outcome, r.base, r.facts, c.oid, c.time, c.seq, d.role, d.name
-FROM up
+FROM temp.up up
 JOIN run_digests d ON d.digest = up.root
 JOIN runs r ON r.id = d.run
 JOIN commits c ON c.id = r.commit_id
 ORDER BY c.time, c.seq, r.run, d.rowid
 """
-
-_HEIGHT = "SELECT COUNT(*) FROM up"
 
 _PLACES_OF_DIGESTS = (
     ("entries", "child"),
@@ -132,6 +132,9 @@ class Query:
         """Takes the index and the commit that is checked out."""
         self._db = db
         self._head = head
+        self._climbed: tuple[Digest | None, int] = (None, 0)
+        db.execute("PRAGMA temp_store = MEMORY")
+        db.execute("CREATE TEMP TABLE up (root BLOB, path TEXT, kind TEXT)")
 
     def starting_with(self, prefix: str) -> list[Digest]:
         """Returns the digests that begin with these hex digits, sorted; a handful at most."""
@@ -153,10 +156,11 @@ class Query:
 
     def bindings(self, digest: Digest) -> tuple[list[Binding], list[Behind], bool]:
         """Returns where commits bind a digest, what is behind it, and whether some was left out."""
-        rows: list[_Row] = []
+        height = self._climb(digest)
+        bound = self._db.execute(f"{_BOUND}{_COMMITS} LIMIT ?", (LIMIT,))
+        rows = [_Row(*row) for row in bound]
         asked = (digest.raw, LIMIT)
         for query in (
-            f"{_UP}{_BOUND}{_COMMITS} LIMIT ?2",
             f"{_WEIGHTS}{_COMMITS} WHERE l.weights = ?1 LIMIT ?2",
             f"{_RECORDS} LIMIT ?2",
             f"{_STATEMENTS} LIMIT ?2",
@@ -183,14 +187,13 @@ class Query:
         for (_, artifact, artifact_kind, _), group in groups.items():
             if artifact_kind == "model" and artifact not in behind:
                 behind[artifact] = self._behind(artifact, group[0])
-        is_cut = len(rows) >= LIMIT or self._climbs_too_far(digest)
-        return bindings, [*behind.values()], is_cut
+        return bindings, [*behind.values()], max(height, len(rows)) >= LIMIT
 
     def runs(self, digest: Digest) -> list[TracedRun]:
         """Returns the runs that name a digest, or something that it is in; the oldest first."""
         found: dict[str, TracedRun] = {}
-        query = f"{_UP}{_RUNS} LIMIT ?2"
-        for row in self._db.execute(query, (digest.raw, LIMIT)).fetchall():
+        self._climb(digest)
+        for row in self._db.execute(f"{_RUNS} LIMIT ?", (LIMIT,)).fetchall():
             number, run_id, outcome, base, facts, commit, _, _, role, name = row
             known = found.get(run_id)
             # Of several versions of one file the one that was committed last says how it ended.
@@ -212,9 +215,13 @@ class Query:
                 found[run_id] = TracedRun(run_id, "", roles, row[8], "", anchor, {})
         return [*found.values()]
 
-    def _climbs_too_far(self, digest: Digest) -> bool:
-        query = _UP + _HEIGHT
-        return int(self._db.execute(query, (digest.raw, LIMIT)).fetchone()[0]) >= LIMIT
+    def _climb(self, digest: Digest) -> int:
+        """Finds all folders that a digest is in, at any depth; returns how many places that is."""
+        if self._climbed[0] != digest:
+            self._db.execute("DELETE FROM temp.up")
+            done = self._db.execute(_CLIMB, (digest.raw, LIMIT))
+            self._climbed = (digest, done.rowcount)
+        return self._climbed[1]
 
     def _commit(
         self, row: _Row, anchors: dict[tuple[int, bytes], list[TracedAnchor]]

@@ -1,6 +1,8 @@
 """`gitprov trace` on real repositories: what binds a file, since when, and from which runs."""
 
 import json
+import shutil
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
+from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.ops.trace import trace
 from gitprov.ops.traced import Traces
@@ -49,10 +52,10 @@ def places(found: Traces) -> list[tuple[str, str, str, list[str]]]:
     ]
 
 
-@pytest.fixture
-def repo(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three commits: the artifacts, then code alone, then one changed file."""
-    repo = make_repo(tmp_path / "r")
+    repo = make_repo(tmp_path_factory.mktemp("trace") / "r")
     ok(repo, "init", "--no-hooks", "--quiet")
     write(repo, {**FILES, "model.safetensors": safetensors([1, 2])})
     ok(repo, "add", "--quiet", "data")
@@ -63,6 +66,12 @@ def repo(tmp_path: Path) -> Path:
     ok(repo, "add", "--quiet", "data")
     dated(repo, 3, "Change data")
     return repo
+
+
+@pytest.fixture
+def repo(made: Path, tmp_path: Path) -> Path:
+    """A copy of it that the test may change."""
+    return shutil.copytree(made, tmp_path / "r", symlinks=True)
 
 
 def commits(repo: Path) -> list[str]:
@@ -389,19 +398,16 @@ def test_a_folder_in_which_nothing_changes_is_one_row_however_many_versions(repo
         dated(repo, day, "Change")
     found = look(repo, "data/train/1")
     assert places(found) == [("file", "data", "train/1", commits(repo))]
-    with Workspace.open(str(repo)) as ws:
-        import sqlite3
-
-        with sqlite3.connect(f"{ws.repo.data_dir}/trace.db") as db:
-            query = "SELECT COUNT(*) FROM entries WHERE name = '1'"
-            assert db.execute(query).fetchone()[0] == 2  # data/train/1 and data/test/1
+    with sqlite3.connect(repo / ".git/gitprov/trace.db") as db:
+        query = "SELECT COUNT(*) FROM entries WHERE name = '1'"
+        assert db.execute(query).fetchone()[0] == 2  # data/train/1 and data/test/1
 
 
 def test_folders_within_folders_that_repeat_end_somewhere(repo: Path) -> None:
     with Workspace.open(str(repo)) as ws, ws.store.writer() as writer:
         digest, kind, size = writer.add(b"one"), "f", 3
         for _ in range(20):
-            entries = [_entry(name, kind, digest, size) for name in (b"a", b"b")]
+            entries = [Entry(name, kind, digest, size) for name in (b"a", b"b")]
             manifest = Manifest.of(entries)
             writer.add_manifest(manifest.root.raw, manifest.to_bytes())
             digest, kind, size = manifest.root.raw, "d", 2 * size
@@ -414,12 +420,6 @@ def test_folders_within_folders_that_repeat_end_somewhere(repo: Path) -> None:
     assert found.traces[0].left_out
     assert found.looked.read_manifests == 25
     assert "more places than were looked at" in ok(repo, "trace", str(Digest.of(b"one"))).out
-
-
-def _entry(name: bytes, kind: str, digest: bytes, size: int):  # noqa: ANN202 - NamedTuple
-    from gitprov.model.entry import Entry
-
-    return Entry(name, kind, digest, size)
 
 
 def test_names_that_would_steer_a_terminal_are_escaped(repo: Path) -> None:
