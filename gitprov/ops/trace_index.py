@@ -113,6 +113,7 @@ def refresh(ws: Workspace, db: sqlite3.Connection) -> Looked:
 
     Raises:
         MalformedError: nobody's git wrote the local notes.
+        UnavailableError: this clone lacks a part of them.
         EnvironmentFault: the database or git cannot be read.
     """
     folder = ws.repo.data_dir

@@ -43,6 +43,7 @@ def read_notes(ws: Workspace, db: sqlite3.Connection, *, again: bool) -> int:
 
     Raises:
         MalformedError: nobody's git wrote the local notes.
+        UnavailableError: this clone lacks a part of them.
     """
     now = notes_refs(ws.repo)
     known = {row[1]: row for row in db.execute("SELECT id, ref, tip, tree, problem FROM refs")}
@@ -67,12 +68,14 @@ def _read_ref(ws: Workspace, db: sqlite3.Connection, ref: str, tip: str, old: st
     problem = ""
     changes: list[NoteChange] = []
     try:
-        if tree is not None:
-            changes, old = _changes(ws, ref, old, tree)
-    except MalformedError as exc:
+        changes, old = _changes(ws, ref, old, tree) if tree is not None else ([], None)
+    except (MalformedError, UnavailableError) as exc:
+        # Somebody who may push notes must not be able to keep us from the others.
         if ref == NOTES_REF:
             raise
-        changes, tree, old, problem = [], None, None, str(exc)
+        tree, old, problem = None, None, f"{ref}: {exc}"
+        if isinstance(exc, UnavailableError):
+            tip = ""  # asked again the next time
     wanted = {change.oid for change in changes if change.oid is not None}
     read = _read_blobs(ws, db, _unknown(db, wanted))
     with transaction(db):
