@@ -159,6 +159,10 @@ def parse_run(data: bytes, *, what: str = _WHAT) -> Run:
         raise MalformedError(f"{what}: a stage has more leaves than there are")
     if format_run(run) != data:
         # The proof is what the leaves give, so a wrong one is a second spelling of the same run.
+        if proof != [node.hex() for node in run.consistency]:
+            raise MalformedError(
+                f"{what}: its leaves do not give its consistency proof: one of them was changed"
+            )
         raise MalformedError(f"{what} is not written as gitprov writes it")
     return run
 
