@@ -160,21 +160,23 @@ class _RunReader:
         self._db.execute("UPDATE runs SET commit_id = ? WHERE id = ?", (commit, known.row))
 
     def _keep(self, oid: str, found: GitObject) -> None:
-        try:
-            if found.type != "blob":
-                raise MalformedError("a run is no file")
-            run = parse_run(found.data)
-        except (GitprovError, RecursionError):
-            values: tuple[str, str, str, bytes] = ("", "", "", b"{}")
-            run = None
-        else:
-            values = (run.id, run.outcome, _base(run), _facts(run))
+        run = _parsed_run(found)
+        values = (run.id, run.outcome, _base(run), _facts(run)) if run else ("", "", "", b"{}")
         query = "INSERT INTO runs (oid, run, outcome, base, facts) VALUES (?, ?, ?, ?, ?)"
         row = self._db.execute(query, (oid, *values)).lastrowid or 0
         self._known[oid] = _Known(row, values[0], None)
         if run is not None:
             rows = ((row, role, name, digest) for role, name, digest in _digests(run))
             self._db.executemany("INSERT INTO run_digests VALUES (?, ?, ?, ?)", rows)
+
+
+def _parsed_run(found: GitObject) -> Run | None:
+    if found.type != "blob":
+        return None
+    try:
+        return parse_run(found.data)
+    except GitprovError:
+        return None
 
 
 def _runs_in(entries: Iterable[TreeEntry]) -> list[tuple[str, str]]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from gitprov.core.canonical import dumps
+from gitprov.core.canonical import Json, dumps
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.core.merkle import WEIGHTS
 from gitprov.git.writer import write as write_refs
 from gitprov.model.note import AnchorLine, RecordLine, Status, format_line, parse_note
-from gitprov.model.run import Run, format_run, run_path
+from gitprov.model.run import Leaf, Run, format_run, run_path
 from gitprov.ops.statements import state
 from gitprov.ops.trace import trace
 from gitprov.ops.traced import PRODUCED, Role, Trace, TracedAnchor, Traces
@@ -64,7 +64,14 @@ def a_run(repo: Path, run_id: str = "2026-01-01-abcd") -> Run:
     """A finished run on the artifact `data`, started from HEAD."""
     head = git(repo, "rev-parse", "HEAD")
     root = data_root(repo)
-    artifact = {"path": "data", "kind": "data", "root": root, "entry": "dir", "size": 6, "files": 2}
+    artifact: Json = {
+        "path": "data",
+        "kind": "data",
+        "root": root,
+        "entry": "dir",
+        "size": 6,
+        "files": 2,
+    }
     before = Run(
         run_id,
         leaves=(
@@ -79,11 +86,11 @@ def a_run(repo: Path, run_id: str = "2026-01-01-abcd") -> Run:
     for epoch in (1, 2):
         weights = str(Digest.of(b"epoch %d" % epoch))
         checkpoint = str(Digest.of(b"file %d" % epoch))
-        leaf = {"type": "epoch", "epoch": epoch, "weights": weights, "checkpoint": checkpoint}
+        leaf: Leaf = {"type": "epoch", "epoch": epoch, "weights": weights, "checkpoint": checkpoint}
         before = before.with_leaf(leaf)
     before = before.with_leaf({"type": "model", "class": "Net", "weights": str(WEIGHTS_ROOT)})
     before = before.with_leaf({"type": "new", "of": "a later version"})
-    ended = {"type": "end", "ended": None, "outcome": "completed", "error": None}
+    ended: Leaf = {"type": "end", "ended": None, "outcome": "completed", "error": None}
     return replace(before.with_leaf(ended), outcome="completed").with_stage("after")
 
 
@@ -133,7 +140,7 @@ def test_behind_a_model_is_the_run_that_made_it_but_none_that_used_it(repo: Path
     ok(repo, "add", "--quiet", "--kind", "model", "model.bin")
     git(repo, "add", "-A")
     root = str(Digest.of(b"weights"))
-    artifact = {"path": "model.bin", "kind": "model", "root": root}
+    artifact: Json = {"path": "model.bin", "kind": "model", "root": root}
     maker = Run("made", leaves=({"type": "output", "artifact": artifact},))
     user = Run("used", leaves=({"type": "input", "artifact": artifact},))
     kept = keep(repo, maker, user)
