@@ -11,7 +11,7 @@ from blake3 import blake3
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitprov.core.canonical import dumps
+from gitprov.core.canonical import Json, dumps
 from gitprov.core.digest import Digest
 from gitprov.model.weights import TensorDigest, model_weights, weights_leaf
 from gitprov.ops.state_weights import weights_of_state
@@ -79,7 +79,12 @@ def safetensors(state: dict[str, tuple[str, Any]]) -> bytes:
 @given(names, st.sampled_from(sorted(DTYPES)), st.lists(st.integers(0, 2**50), max_size=4))
 def test_a_leaf_is_canonical_json(name: str, dtype: str, shape: list[int]) -> None:
     digest = Digest.of(name.encode())
-    value = {"digest": str(digest), "dtype": dtype, "name": name, "shape": [*shape]}
+    value: dict[str, Json] = {
+        "digest": str(digest),
+        "dtype": dtype,
+        "name": name,
+        "shape": [*shape],
+    }
     assert weights_leaf(name, dtype, shape, digest.hex) == dumps(value)
 
 
