@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ def main() -> int:
 def _imports() -> Iterator[Row]:
     for what in ("pass", "import gitprov", "from gitprov import ProvenanceTracker"):
         command = [sys.executable, "-c", what]
-        yield f"`{what}`, a whole process", _ms(_median(lambda c=command: subprocess.run(c)))
+        yield f"`{what}`, a whole process", _ms(_median(partial(subprocess.run, command)))
+
+
+def _digest_of_file(path: str) -> bytes:
+    return bytes(blake3(max_threads=blake3.AUTO).update_mmap(path).digest())
 
 
 def _hashing(torch: Any) -> Iterator[Row]:
@@ -55,9 +60,8 @@ def _hashing(torch: Any) -> Iterator[Row]:
             for tensor in state.values():
                 file.write(tensor.numpy().tobytes())
             file.flush()
-            name = file.name
-            whole = _median(lambda n=name: blake3(max_threads=blake3.AUTO).update_mmap(n).digest())
-        ours = _median(lambda s=state: weights_of_state(s))
+            whole = _median(partial(_digest_of_file, file.name))
+        ours = _median(partial(weights_of_state, state))
         shape = f"{tensors:,} tensors, {size / 1e6:,.0f} MB"
         yield f"the same bytes as one file ({shape})", _ms(whole)
         yield f"`weights_of_state` ({shape})", _ms(ours)

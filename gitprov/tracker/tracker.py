@@ -100,9 +100,7 @@ class ProvenanceTracker:
             UsageError: it is of a type that has no digest.
         """
         pairs = {"train": train_data, "test": test_data}
-        return {
-            name: self.add_data(name, data) for name, data in pairs.items() if data is not None
-        }
+        return {name: self.add_data(name, data) for name, data in pairs.items() if data is not None}
 
     def add_data(self, name: str, data: Any) -> str:
         """Records data under a name of its own, where there is more than training and test data.
