@@ -18,8 +18,9 @@ from gitprov.ops.statements import state
 from gitprov.ops.trace import trace
 from gitprov.ops.traced import PRODUCED, Role, Trace, TracedAnchor, Traces
 from gitprov.workspace import Workspace
-from tests.support.cli import gitprov, ok
+from tests.support.cli import finish, gitprov, ok, start
 from tests.support.repos import commit, git, make_repo, write
+from tests.support.torch import need
 
 RECEIPTS = Path(__file__).parents[1] / "vectors" / "receipts"
 WEIGHTS_ROOT = Digest(WEIGHTS.leaf(b"the weights after training"))
@@ -364,3 +365,71 @@ def test_a_notes_ref_that_points_to_nonsense_is_an_error_and_no_crash(repo: Path
     ended = gitprov(repo, "trace", "data")
     assert ended.code == 1
     assert "passed over: refs/notes/evil/gitprov: " in ended.err
+
+
+def test_two_that_ask_at_once_for_the_first_time_get_the_same_answer(repo: Path) -> None:
+    keep(repo, a_run(repo))
+    ended = [finish(process) for process in [start(repo, "trace", "data/a") for _ in range(4)]]
+    assert {(one.code, one.out) for one in ended} == {(0, ended[0].out)}
+    assert look(repo, "data").looked.read_notes == 0
+
+
+def test_a_bare_repository_answers_by_digest(repo: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare.git"
+    git(repo, "clone", "--quiet", "--mirror", repo, bare)
+    found = one(bare, data_root(repo))
+    assert [(b.kind, b.artifact) for b in found.bindings] == [("folder", "data")]
+    ended = gitprov(bare, "trace", repo / "data.prov")
+    assert (ended.code, "nothing binds it" in ended.out) == (1, True)
+
+
+def test_a_repository_with_long_ids_is_traced_as_well(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "long", object_format="sha256")
+    ok(repo, "init", "--no-hooks", "--quiet")
+    write(repo, {"data/a": "one"})
+    ok(repo, "add", "--quiet", "data")
+    git(repo, "add", "-A")
+    commit(repo, {"a.py": "1\n"}, "Add data")
+    ok(repo, "record", "--quiet")
+    keep(repo, a_run(repo))
+    found = one(repo, "data/a")
+    assert len(found.bindings[0].commits) == 2
+    assert [run.id for run in found.runs] == ["2026-01-01-abcd"]
+
+
+def test_an_index_that_cannot_be_made_is_an_error_that_names_it(repo: Path) -> None:
+    index = repo / ".git/gitprov/trace.db"
+    index.mkdir()
+    ended = gitprov(repo, "trace", "data")
+    assert ended.code == 4
+    assert "trace.db" in ended.err
+
+
+def test_the_weights_in_a_file_that_torch_saved_lead_to_the_safetensors_artifact(
+    repo: Path, tmp_path: Path
+) -> None:
+    need("torch")
+    need("safetensors")
+    import torch
+    from safetensors.torch import save_file
+
+    model = {"w": torch.arange(4.0), "b": torch.zeros(2)}
+    save_file(model, str(repo / "model.safetensors"))
+    ok(repo, "add", "--quiet", "--kind", "model", "model.safetensors")
+    git(repo, "add", "-A")
+    commit(repo, message="A model")
+    ok(repo, "record", "--quiet")
+    torch.save({"state_dict": model}, tmp_path / "other.pt")
+    found = one(repo, str(tmp_path / "other.pt"))
+    assert [(b.kind, b.artifact) for b in found.bindings] == [("weights", "model.safetensors")]
+
+
+def test_a_file_that_is_only_called_like_a_model_is_looked_for_by_its_bytes(repo: Path) -> None:
+    write(repo, {"data/c.safetensors": "no model"})
+    ok(repo, "add", "--quiet", "data")
+    git(repo, "add", "-A")
+    commit(repo, message="Odd")
+    ok(repo, "record", "--quiet")
+    found = one(repo, "data/c.safetensors")
+    assert [(b.kind, b.inside) for b in found.bindings] == [("file", "c.safetensors")]
+    assert "was looked for as a file, not as weights" in found.remarks[0]
