@@ -69,6 +69,10 @@ def _hashing(torch: Any) -> Iterator[Row]:
         yield f"… more than the file, a tensor ({shape})", f"{extra:.1f} µs"
 
 
+def _hash_file(name: str) -> bytes:
+    return blake3(max_threads=blake3.AUTO).update_mmap(name).digest()
+
+
 def _epochs(torch: Any) -> Iterator[Row]:
     from gitprov import ProvenanceTracker
 

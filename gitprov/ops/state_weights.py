@@ -1,12 +1,21 @@
 """The weights of a state dict in memory: torch tensors or numpy arrays by name."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
+
+from blake3 import blake3
 
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UsageError
 from gitprov.model.weights import ModelWeights, TensorDigest, model_weights
 from gitprov.ops.elements import a_type, dtype_of, elements, hash_raw, is_array, is_tensor
+
+_LARGE = 1 << 20
+_HUGE = 256 << 20
+"""From here several threads for one tensor keep all cores busy."""
+
+_FEW = 4
 
 _HINT = "pass a model's state_dict(), tensors by name; an optimizer's state is not weights"
 
@@ -39,7 +48,7 @@ def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> M
         raise UsageError(f"{a_type(state)} is not a state dict", hint=_HINT)
     kept: dict[tuple[object, ...], str] = {}
     tied: dict[str, str] = {}
-    tensors: list[TensorDigest] = []
+    pending: list[tuple[str, Any, str]] = []
     for name in _names(state):
         value = state[name]
         what = f"the tensor {name!r}"
@@ -52,7 +61,9 @@ def weights_of_state(state: Mapping[str, Any], cache: Memory | None = None) -> M
             raise UsageError(
                 f"{name!r} in the state dict is {a_type(value)}, not a tensor", hint=_HINT
             )
-        tensors.append(_digest(name, value, what, cache))
+        pending.append((name, value, what))
+    ahead = _hash_ahead(pending) if cache is None else {}
+    tensors = [_digest(*one, cache, ahead.get(one[0])) for one in pending]
     try:
         return model_weights(tensors, tied)
     except MalformedError as exc:
@@ -66,7 +77,46 @@ def _names(state: Mapping[str, Any]) -> list[str]:
     return sorted(state)  # code points sort as their UTF-8 bytes do
 
 
-def _digest(name: str, value: Any, what: str, cache: Memory | None) -> TensorDigest:
+def _hash_ahead(pending: list[tuple[str, Any, str]]) -> dict[str, bytes]:
+    """Hashes large tensors that need no copy side by side.
+
+    One after the other, each with several threads, costs a start and a wait for every tensor.
+    """
+    large = [one for one in pending if _is_large(one[1])]
+    if len(large) < _FEW:
+        return {}
+    from concurrent.futures import ThreadPoolExecutor
+
+    found = [elements(value, what) for _, value, what in large]
+    data = [one.data for one in found if one is not None]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        digests = list(pool.map(_hash_alone, data))
+    return {name: digest for (name, _, _), digest in zip(large, digests, strict=True)}
+
+
+def _is_large(value: Any) -> bool:
+    """Whether it is a tensor of a size that pays, whose bytes lie there as they are hashed."""
+    return bool(
+        is_tensor(value)
+        and value.is_cpu
+        and not value.is_quantized
+        and value.layout is _strided()
+        and _LARGE <= value.numel() * value.element_size() < _HUGE
+        and value.is_contiguous()
+        and not value.is_conj()
+        and not value.is_neg()
+    )
+
+
+def _hash_alone(data: memoryview) -> bytes:
+    return blake3(data).digest()
+
+
+def _digest(
+    name: str, value: Any, what: str, cache: Memory | None, ahead: bytes | None
+) -> TensorDigest:
+    if ahead is not None:
+        return TensorDigest(name, dtype_of(value, what), tuple(value.shape), Digest(ahead))
     if cache is not None and is_tensor(value):
         known = cache.find(value)
         if known is not None:
