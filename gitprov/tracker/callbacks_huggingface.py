@@ -1,10 +1,14 @@
 """`HuggingFaceCallback`: the Trainer of transformers records its runs."""
 
+import math
 from typing import Any
 
 from transformers import TrainerCallback
 
 from gitprov.tracker.tracker import ProvenanceTracker
+
+_A_STEP = 1e-6
+"""Less than any step is of an epoch, more than the rounding of a float."""
 
 
 class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]  # transformers ships no types
@@ -69,7 +73,8 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]  # transformer
         """Digests the weights: with `load_best_model_at_end` they are others later."""
         del args, control
         if self.tracker is not None and state.is_world_process_zero:
-            epoch = max(0, round(state.epoch) - 1)
+            # 1.0 after the first; 2.5 when the steps ran out in the middle of the third.
+            epoch = max(0, math.ceil(state.epoch - _A_STEP) - 1)
             self._ended = (epoch, *self.tracker.digest_epoch(epoch, kwargs["model"]))
 
     def on_log(

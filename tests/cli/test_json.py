@@ -35,6 +35,7 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "anchor": ([], {"log", "size", "root", "commits", "networks"}),
     "export": (["--car", "x.car"], {"commit", "root", "car", "roots", "blocks", "size"}),
     "log": ([], {"commits"}),
+    "runs": ([], {"runs"}),
     "trace": (["data"], {"traces", "looked_through"}),
     "verify": ([], {"verdict", "commits"}),
     "check": (["p"], {"verdict", "commits"}),
@@ -44,8 +45,8 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "install": ([], {"hooks"}),
     "uninstall": ([], {"removed"}),
 }
-WITHOUT = {"demo", "completion", "prove", "remove", "key", "devnet"}
-"""Their output is a story, a script or a proof; and what would change the repository under test."""
+WITHOUT = {"demo", "completion", "prove", "remove", "key", "devnet", "run"}
+"""Their output is a story, a script, a proof or another program's; and what would change the repository under test."""
 
 
 def test_every_command_is_looked_at() -> None:

@@ -192,6 +192,34 @@ def test_a_training_by_transformers_that_raises_is_a_failed_run(repo: Path) -> N
     assert run.of_type("end")[0]["error"] == "ZeroDivisionError"
 
 
+def test_epochs_are_counted_when_the_steps_run_out_in_the_middle_of_one(repo: Path) -> None:
+    callback = callbacks.HuggingFaceCallback()
+    hugging_face(
+        Classifier(), callback, max_steps=5, per_device_train_batch_size=8, eval_strategy="no"
+    ).train()
+    assert [leaf["epoch"] for leaf in ended(callback.tracker).of_type("epoch")] == [0, 1, 2]
+
+
+def test_a_training_that_is_begun_anew_after_an_error_leaves_a_failed_run(repo: Path) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    callback = callbacks.HuggingFaceCallback()
+    model = Classifier()
+    hook = model.register_forward_hook(broken)
+    trainer = hugging_face(model, callback)
+    with pytest.raises(ZeroDivisionError):
+        trainer.train()
+    first = callback.tracker
+    hook.remove()
+    trainer.train()
+
+    assert ended(first).outcome == "failed"
+    second = ended(callback.tracker)
+    assert second.outcome == "completed"
+    assert len(second.of_type("epoch")) == 2
+
+
 def test_each_training_with_one_callback_is_a_run(repo: Path) -> None:
     callback = callbacks.HuggingFaceCallback()
     trainer = hugging_face(Classifier(), callback)
