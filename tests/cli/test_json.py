@@ -46,7 +46,7 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "uninstall": ([], {"removed"}),
 }
 WITHOUT = {"demo", "completion", "prove", "remove", "key", "devnet", "run"}
-"""Their output is a story, a script, a proof or another program's; and what would change the repository under test."""
+"""Their output is a story, a script, a proof or another program's; or they change too much."""
 
 
 def test_every_command_is_looked_at() -> None:
