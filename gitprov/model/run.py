@@ -5,7 +5,8 @@ leaves, so that git shows a run leaf by leaf.
 """
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, Self, cast
 
 from gitprov.core.canonical import Fields, Json, dumps, loads
@@ -64,21 +65,17 @@ class Run:
         leaves: what is known of it, each a JSON object with a `type`, in the order it was learned.
         stages: `before`, then `after`; fewer while it runs, or when it never got there.
         outcome: how it ended; `failed` and `completed` are what its last leaf says.
-        encoded: the leaves' canonical bytes; a run is written after every epoch.
     """
 
     id: str
     leaves: tuple[Leaf, ...] = ()
     stages: tuple[Stage, ...] = ()
     outcome: Outcome = "running"
-    encoded: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
-    def __post_init__(self) -> None:
-        """Encodes the leaves that are not encoded yet."""
-        done = len(self.encoded)
-        if done < len(self.leaves):
-            more = tuple(dumps(leaf) for leaf in self.leaves[done:])
-            object.__setattr__(self, "encoded", self.encoded + more)
+    @cached_property
+    def encoded(self) -> tuple[bytes, ...]:
+        """The leaves' canonical bytes, kept from leaf to leaf: a run is written every epoch."""
+        return tuple(dumps(leaf) for leaf in self.leaves)
 
     def root(self, size: int | None = None) -> Digest:
         """Returns the root over the first leaves, over all of them by default."""
@@ -86,7 +83,9 @@ class Run:
 
     def with_leaf(self, leaf: Leaf) -> Self:
         """Returns the run with one more leaf."""
-        return replace(self, leaves=(*self.leaves, leaf))
+        run = replace(self, leaves=(*self.leaves, leaf))
+        run.__dict__["encoded"] = (*self.encoded, dumps(leaf))
+        return run
 
     def with_stage(self, name: StageName) -> Self:
         """Returns the run with a stage over the leaves that are there."""

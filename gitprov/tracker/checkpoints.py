@@ -23,6 +23,9 @@ def save_weights(model: Any, path: Path) -> Digest:
         raise UnavailableError(
             "epoch checkpoints need safetensors", hint="pip install 'gitprov[torch]'"
         ) from None
+    from gitprov.tracker.torch_state import unwrapped
+
+    model = unwrapped(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(model, Mapping):

@@ -11,7 +11,13 @@ from gitprov.errors import UsageError
 from gitprov.ops.state_weights import weights_of_state
 from gitprov.ops.weights_files import load_weights_file
 
-__all__ = ["TensorCache", "architecture_of", "load_weights_file", "weights_of_state"]
+__all__ = [
+    "TensorCache",
+    "architecture_of",
+    "load_weights_file",
+    "unwrapped",
+    "weights_of_state",
+]
 
 _WORTH_IT = 64 << 10
 """Fewer bytes are hashed about as quickly as they are looked up."""
@@ -153,6 +159,25 @@ def _sample(tensor: Any, start: int) -> bytes:
     step = max(1, flat.numel() // _SAMPLES)
     picked = flat[start % step :: step].resolve_conj().resolve_neg().cpu().contiguous()
     return bytes(picked.view(torch.uint8).numpy().data)
+
+
+_WRAPPERS = {
+    "DataParallel": "module",
+    "DistributedDataParallel": "module",
+    "GradSampleModule": "_module",
+    "OptimizedModule": "_orig_mod",
+}
+"""What torch's, its compiler's and Opacus' wrappers call the model inside."""
+
+
+def unwrapped(model: Any) -> Any:
+    """Returns the model inside wrappers: its tensors have the names that a saved file has."""
+    while type(model).__name__ in _WRAPPERS:
+        inner = getattr(model, _WRAPPERS[type(model).__name__], None)
+        if inner is None:
+            break
+        model = inner
+    return model
 
 
 def architecture_of(model: Any) -> Digest:

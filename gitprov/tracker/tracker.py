@@ -181,12 +181,12 @@ class ProvenanceTracker:
         checkpoint: str | None,
     ) -> None:
         """Records one epoch with what `digest_epoch` gave at its end."""
-        from gitprov.tracker.values import describe
+        from gitprov.tracker.values import describe, plain_numbers
 
         leaf: dict[str, Json] = {
             "checkpoint": checkpoint,
             "epoch": describe(epoch),
-            "metrics": describe(dict(metrics or {})),
+            "metrics": describe(plain_numbers(metrics or {})),
             "weights": weights,
         }
         self._recording.add("epoch", leaf, durable=False)
@@ -305,12 +305,12 @@ class ProvenanceTracker:
         results: Mapping[str, Any] | None,
         error: str | None = None,
     ) -> dict[str, str]:
-        from gitprov.tracker.values import describe
+        from gitprov.tracker.values import describe, plain_numbers
 
         if not self._recording.open:
             raise UsageError(f"the run {self.run_id} has ended")
         if results is not None:
-            self._recording.add("results", {"value": describe(results)})
+            self._recording.add("results", {"value": describe(plain_numbers(results))})
         if self._model is not None:
             self._add_model(self._model)
         budget = self._privacy.budget(self._recording.run)
@@ -327,13 +327,14 @@ class ProvenanceTracker:
         return locators(found)
 
     def _add_model(self, model: Any) -> "ModelWeights":
-        from gitprov.tracker.torch_state import architecture_of
+        from gitprov.tracker.torch_state import architecture_of, unwrapped
 
-        weights = self._weights(model, cached=False)
-        is_module = hasattr(model, "named_modules")
+        inner = unwrapped(model)
+        weights = self._weights(inner, cached=False)
+        is_module = hasattr(inner, "named_modules")
         leaf: dict[str, Json] = {
-            "architecture": str(architecture_of(model)) if is_module else None,
-            "class": f"{type(model).__module__}.{type(model).__qualname__}",
+            "architecture": str(architecture_of(inner)) if is_module else None,
+            "class": f"{type(inner).__module__}.{type(inner).__qualname__}",
             "parameters": weights.parameters,
             "tensors": len(weights.tensors),
             "tied": dict(weights.tied),
@@ -343,8 +344,9 @@ class ProvenanceTracker:
         return weights
 
     def _weights(self, model: Any, *, cached: bool) -> "ModelWeights":
-        from gitprov.tracker.torch_state import TensorCache, weights_of_state
+        from gitprov.tracker.torch_state import TensorCache, unwrapped, weights_of_state
 
+        model = unwrapped(model)
         if hasattr(model, "state_dict"):
             state = model.state_dict()
         elif isinstance(model, Mapping):

@@ -169,7 +169,6 @@ def test_two_runs_with_swapped_results_are_found_out(repo: Path) -> None:
         leaves=(*bad.leaves[:-2], *good.leaves[-2:]),
         stages=(),
         outcome="completed",
-        encoded=(),
     )
     before = bad.stages[0].size
     forged = Run(bad.id, swapped.leaves[:before]).with_stage("before")

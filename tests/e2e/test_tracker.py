@@ -313,6 +313,25 @@ def test_two_trackings_of_the_same_code_give_the_same_roots(repo: Path) -> None:
     assert roots[0] == roots[1]
 
 
+def test_a_wrapped_model_has_the_root_of_the_model_inside(
+    repo: Path, model: torch.nn.Module
+) -> None:
+    tracker = ProvenanceTracker()
+    plain = tracker.track_model(model)
+    assert tracker.track_model(torch.nn.DataParallel(model)) == plain
+    assert tracker.track_model(torch.compile(model)) == plain
+    assert tracker.track_model(model.state_dict()) == plain
+    leaves = file_of(repo, tracker).of_type("model")
+    assert len({str(leaf["architecture"]) for leaf in leaves[:3]}) == 1
+
+
+def test_a_metric_in_a_tensor_of_one_number_is_that_number(repo: Path) -> None:
+    tracker = ProvenanceTracker()
+    tracker.track_epoch(0, {"loss": torch.tensor(0.5), "more": {"n": torch.tensor(3)}})
+    [epoch] = file_of(repo, tracker).of_type("epoch")
+    assert epoch["metrics"] == {"loss": 0.5, "more": {"n": 3}}
+
+
 def test_importing_gitprov_loads_nothing_heavy() -> None:
     script = (
         "import sys, gitprov; heavy = {'torch', 'web3', 'eth_account', 'numpy', 'pandas', 'httpx'};"

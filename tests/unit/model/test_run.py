@@ -90,7 +90,7 @@ def test_a_second_spelling_is_refused(old: bytes, new: bytes) -> None:
 def test_results_of_another_run_do_not_fit() -> None:
     mine, other = _ended([FIRST], []), _ended([FIRST], [{"type": "results", "value": 1}])
     with pytest.raises(VerificationError):
-        check_run(replace(mine, leaves=other.leaves, encoded=()))
+        check_run(replace(mine, leaves=other.leaves))
 
 
 def test_an_outcome_that_no_leaf_says_is_found_out() -> None:
