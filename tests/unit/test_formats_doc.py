@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
+from blake3 import blake3
 
 from gitprov.core import canonical, car, merkle
+from gitprov.core.chunking import ENGINES, GEAR, Chunker
 from gitprov.core.digest import Digest, Sha256Digest
 from gitprov.core.paths import check_name, check_names
 from gitprov.errors import MalformedError
@@ -318,3 +320,14 @@ def _car(body: str) -> None:
     roots, found = car.read(io.BytesIO(archive))
     assert len(roots) == 1 + vector["roots"]
     assert [block.data for block in found if block.is_raw] == blocks
+
+
+@check("chunks")
+def _chunks(body: str) -> None:
+    vector = json.loads(body)
+    assert {byte: f"{GEAR[int(byte)]:016x}" for byte in vector["gear"]} == vector["gear"]
+    for chunker in map(Chunker, ENGINES):
+        for size, ends in vector["cuts"].items():
+            data = blake3(vector["seed"].encode()).digest(length=int(size))
+            assert chunker.cuts(data) == ends
+        assert chunker.cuts(bytes(2_097_153)) == vector["zeros"]
