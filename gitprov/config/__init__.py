@@ -23,6 +23,10 @@ Restore = Literal["auto", "off"]
 Check = Literal["all", "staged", "off"]
 PostCommit = Literal["record", "anchor"]
 
+_TOP = (
+    *("gitprov", "name", "store", "hooks", "policy", "anchors"),
+    *("remotes", "remote_default"),
+)
 _HOOKS = ("check", "max_staged_file", "restore", "push_seconds", "post_commit", "anchor_seconds")
 _MAX_DEPTH = 12
 _MAX_SCALAR = 2000
@@ -65,7 +69,8 @@ class Config:
     """Everything that is configured.
 
     `policy` is the raw section, which `verify.policy` reads; `anchors` are both files' raw
-    sections, the tracked one first, which `config.anchors` reads: the hooks need neither.
+    sections, the tracked one first, which `config.anchors` reads: the hooks need neither. The same
+    holds for `remotes`, which `config.remotes` reads; `remote_default` names one of them.
     """
 
     name: str | None = None
@@ -73,6 +78,8 @@ class Config:
     hooks: HooksConfig = field(default_factory=HooksConfig)
     policy: Mapping[str, Json] = field(default_factory=dict)
     anchors: tuple[Mapping[str, Json], Mapping[str, Json]] = ({}, {})
+    remotes: tuple[Mapping[str, Json], Mapping[str, Json]] = ({}, {})
+    remote_default: str | None = None
 
     @property
     def networks(self) -> tuple[str, ...]:
@@ -144,7 +151,7 @@ class _Place:
 
 
 def _apply(config: Config, value: Mapping[str, Json], place: _Place) -> Config:
-    _known(value, ("gitprov", "name", "store", "hooks", "policy", "anchors"), "", place)
+    _known(value, _TOP, "", place)
     if "gitprov" in value and value["gitprov"] != VERSION:
         raise UsageError(
             f"{place.file} is of version {value['gitprov']!r}; this gitprov reads {VERSION}",
@@ -161,6 +168,15 @@ def _apply(config: Config, value: Mapping[str, Json], place: _Place) -> Config:
         tracked, local = config.anchors
         both = (section, local) if place.tracked else (tracked, section)
         config = replace(config, anchors=both)
+    if "remotes" in value:
+        section = _section(value, "remotes", place)
+        tracked, local = config.remotes
+        both = (section, local) if place.tracked else (tracked, section)
+        config = replace(config, remotes=both)
+    if "remote_default" in value:
+        if not isinstance(value["remote_default"], str):
+            raise place.wrong("remote_default", "the name of a remote", value["remote_default"])
+        config = replace(config, remote_default=value["remote_default"])
     return replace(
         config,
         store=_store(config.store, _section(value, "store", place), place),

@@ -1,0 +1,144 @@
+"""The address of a remote: read once, strictly, and never with a secret in it.
+
+Addresses stand in configuration files, in messages and in the output of commands, so an address
+that could hold a password or a signed query is refused wherever it comes from.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Literal, Self, cast
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from gitprov.core.paths import printable
+from gitprov.errors import UsageError
+
+Scheme = Literal["file", "s3", "gs", "az", "http", "https", "ssh"]
+
+SCHEMES = "s3:// gs:// az:// http:// https:// ssh:// sftp:// file://, or the path of a folder"
+
+_MAX_URL = 1000
+_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}", re.ASCII)
+_STARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteUrl:
+    """An address in its parts. `parse(str(url)) == url`.
+
+    Attributes:
+        scheme: how it is reached; `sftp` is read as `ssh`.
+        host: the server, or the bucket or container of an object store; "" for a folder.
+        path: of a folder and of ssh from the root; of an object store the prefix without a slash at
+            either end.
+        user: of ssh.
+        port: where one is named.
+    """
+
+    scheme: Scheme
+    host: str
+    path: str
+    user: str | None = None
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads an address.
+
+        Raises:
+            UsageError: it cannot be used; the sentence shows no part of it that may be secret.
+        """
+        if not text or text.startswith("-"):
+            raise UsageError(
+                "the address of a remote is empty or begins with '-'", hint=f"known: {SCHEMES}"
+            )
+        if not text.isprintable() or " " in text.partition("://")[0] or len(text) > _MAX_URL:
+            raise UsageError(
+                "the address of a remote holds a character that nobody sees, or is too long"
+            )
+        if text.startswith("/"):
+            return cls("file", "", _folder(text))
+        scheme = _STARTS.match(text)
+        if scheme is None:
+            raise UsageError(
+                f"{text!r:.80} is no address of a remote: the path of a folder begins with /",
+                hint=f"known: {SCHEMES}",
+            )
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError as exc:
+            raise UsageError(f"the address of a remote is no URL: {exc}") from None
+        return cls._of(scheme[1].lower(), parts, port)
+
+    @classmethod
+    def _of(cls, scheme: str, parts: SplitResult, port: int | None) -> Self:
+        _refuse_secrets(scheme, parts)
+        host = parts.hostname or ""
+        if scheme == "file":
+            if parts.netloc not in {"", "localhost"}:
+                raise UsageError("file:// takes the path of a folder here: file:///path")
+            return cls("file", "", _folder(unquote(parts.path)))
+        if scheme in {"http", "https"}:
+            _check_host(host)
+            return cls(cast("Scheme", scheme), host, _prefix(parts.path), None, port)
+        if scheme in {"ssh", "sftp"}:
+            _check_host(host)
+            if parts.username is not None and not _USER.fullmatch(parts.username):
+                raise UsageError("the user in the address of a remote is no user's name")
+            return cls("ssh", host, _folder(unquote(parts.path)), parts.username, port)
+        if scheme in {"s3", "gs", "az"}:
+            # netloc, since `hostname` would turn capitals into small letters.
+            if not _BUCKET.fullmatch(parts.netloc):
+                raise UsageError(
+                    f"{scheme}:// is followed by the name of a bucket: {scheme}://BUCKET/PREFIX"
+                )
+            return cls(cast("Scheme", scheme), parts.netloc, _prefix(parts.path))
+        raise UsageError(f"remotes of the kind {scheme}:// are not known", hint=f"known: {SCHEMES}")
+
+    def __str__(self) -> str:
+        if self.scheme == "file":
+            return self.path
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port is not None else ""
+        # A space is fine in a path of ssh; what would end the path of a URL is written as it was.
+        path = self.path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
+        slash = "/" if path and not path.startswith("/") else ""
+        return f"{self.scheme}://{user}{host}{port}{slash}{path}"
+
+
+def _refuse_secrets(scheme: str, parts: SplitResult) -> None:
+    if parts.password is not None or (parts.username is not None and scheme not in _WITH_USER):
+        raise UsageError(
+            "the address of a remote may hold no password and no token",
+            hint="they come from the environment, a profile or an agent: docs/tutorial.md",
+        )
+    if parts.query or parts.fragment:
+        raise UsageError(
+            "the address of a remote ends with its path: what follows ? or # may be secret"
+        )
+
+
+_WITH_USER = {"ssh", "sftp"}
+
+
+def _check_host(host: str) -> None:
+    # Only what a host can be named: `-oProxyCommand=…` would be an option for whoever is handed it.
+    if not _HOST.fullmatch(host):
+        raise UsageError(f"{printable(host)[:80]!r} is no name of a host")
+
+
+def _folder(path: str) -> str:
+    parts = [part for part in path.split("/") if part not in {"", "."}]
+    if not path.startswith("/") or ".." in parts or not parts or not path.isprintable():
+        raise UsageError("a remote's folder is named from / on, without '..': /path/of/folder")
+    return "/" + "/".join(parts)
+
+
+def _prefix(path: str) -> str:
+    parts = [part for part in unquote(path).split("/") if part]
+    if any(part in {".", ".."} for part in parts) or not unquote(path).isprintable():
+        raise UsageError("the path in the address of a remote holds '.' or '..'")
+    return "/".join(parts)

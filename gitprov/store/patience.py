@@ -1,0 +1,25 @@
+"""Trying again, with pauses, what can work a moment later."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from gitprov.store.transport import Patience, TransientError
+
+_T = TypeVar("_T")
+
+
+def patiently(patience: Patience, call: Callable[[], _T]) -> _T:
+    """Returns what a call returns; where it fails for the moment, it is called again.
+
+    Nothing else is repeated: who has no permission now has none in two seconds.
+
+    Raises:
+        TransientError: the last try failed as well.
+    """
+    for pause in patience.pauses:
+        try:
+            return call()
+        except TransientError:
+            time.sleep(pause)
+    return call()

@@ -1,0 +1,338 @@
+"""A remote in an object store (s3://, gs://, az://), and one that is read from a web server."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from gitprov.config.remote_url import RemoteUrl
+from gitprov.errors import GitprovError, UnavailableError, UsageError
+from gitprov.platform.files import fault
+from gitprov.store.credentials_aws import s3_settings
+from gitprov.store.credentials_cloud import azure_settings, google_settings
+from gitprov.store.event_loop import EventLoop
+from gitprov.store.object_errors import our_error
+from gitprov.store.patience import patiently
+from gitprov.store.transport import (
+    LIST_NAME,
+    MAX_LIST_BYTES,
+    Listed,
+    MissingError,
+    Parts,
+    Patience,
+    Range,
+    Source,
+    TransientError,
+    Transport,
+    check_name,
+    check_prefix,
+    check_ranges,
+    cut_out,
+    cut_short,
+    gaps_joined,
+    is_name,
+    read_list,
+    read_only,
+    too_large,
+)
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+_T = TypeVar("_T")
+
+_AT_ONCE = 8
+_GAP = 1 << 18
+"""Bytes that are read and thrown away rather than asking twice: a request costs about as much."""
+
+_MAX_UNRANGED = 256 << 20
+_DELETED_AT_ONCE = 1000
+_NOT_FINISHED = ("ConditionalRequestConflict", "OperationAborted")
+"""S3: somebody writes the same name at this moment, and may yet fail."""
+
+
+def open_object_store(
+    url: RemoteUrl, options: Mapping[str, str], environ: Mapping[str, str], patience: Patience
+) -> Transport:
+    """Returns the remote at an address of an object store or a web server; asks nobody yet.
+
+    Raises:
+        UsageError: obstore is not installed, or does not know what to do with the address.
+        UnavailableError: no credentials.
+    """
+    try:
+        import obstore.store as stores
+        from obstore.exceptions import BaseError
+    except ImportError as exc:
+        raise UsageError(
+            f"{url.scheme}:// needs obstore", hint="pip install 'gitprov[s3]'"
+        ) from exc
+
+    def opened(silence: float) -> "ObjectStore":
+        client: Any = {
+            "allow_http": url.scheme == "http" or settings_http,
+            "connect_timeout": timedelta(seconds=patience.connect),
+            "read_timeout": f"{max(1, round(silence * 1000))}ms",
+            "timeout": timedelta(hours=1),
+        }
+        # Trying again is ours: obstore would also repeat what cannot help, and not a cut body.
+        shared: Any = {"client_options": client, "retry_config": {"max_retries": 0}}
+        if url.scheme in {"http", "https"}:
+            return stores.HTTPStore.from_url(str(url), **shared)
+        kind = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}[url.scheme]
+        store: ObjectStore = kind(url.host, prefix=url.path or None, **settings, **shared)
+        return store
+
+    settings = _settings(url, options, environ)
+    endpoint = settings.get("endpoint") or settings.get("base_url")
+    settings_http = isinstance(endpoint, str) and endpoint.startswith("http://")
+    where = f"{url} at {endpoint}" if endpoint else str(url)
+    try:
+        # A body is sent within `sending`: that clock does not stop while bytes go out.
+        both = opened(patience.silence), opened(patience.sending)
+    except (BaseError, ValueError, TypeError) as exc:
+        reason = str(exc).partition("\n")[0]
+        raise UsageError(f"{where} cannot be used: {reason:.200}") from exc
+    return ObjectTransport(_Place(str(url), where, *both), patience)
+
+
+def _settings(
+    url: RemoteUrl, options: Mapping[str, str], environ: Mapping[str, str]
+) -> dict[str, Any]:
+    if url.scheme == "gs":
+        return dict(google_settings(options, environ))
+    if url.scheme == "az":
+        return dict(azure_settings(options, environ))
+    if url.scheme != "s3":
+        return {}
+    settings: dict[str, Any] = dict(s3_settings(options, environ))
+    if "access_key_id" in settings:
+        # Handed over in one piece: a token in the environment must not meet a profile's keys.
+        keys = {key: settings.pop(key) for key in ("access_key_id", "secret_access_key")}
+        keys["token"] = settings.pop("session_token", None)
+        settings["credential_provider"] = lambda: {**keys, "expires_at": None}
+    return settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    url: str
+    where: str
+    reading: "ObjectStore"
+    writing: "ObjectStore"
+
+
+class ObjectTransport(Transport):
+    """An object store through obstore; a web server is one that can only be read."""
+
+    def __init__(self, place: _Place, patience: Patience) -> None:
+        """Starts the thread that waits for answers."""
+        import obstore
+
+        self._obstore = obstore
+        self._place = place
+        self._patience = patience
+        self._loop = EventLoop()
+
+    @property
+    def url(self) -> str:
+        """The address."""
+        return self._place.url
+
+    @property
+    def read_only(self) -> bool:
+        """Whether it is a web server."""
+        return self._place.url.startswith(("http://", "https://"))
+
+    def list(self, prefix: str = "") -> Iterator[Listed]:
+        """See `Transport`. A web server is asked for the object `list`."""
+        prefix = check_prefix(prefix)
+        if self.read_only:
+            yield from self._listed(prefix)
+            return
+        last: str | None = None
+        stream: Any = None
+
+        async def following() -> Sequence[Any] | None:
+            nonlocal stream
+            if stream is None:  # at first, and after one that broke: names come sorted
+                stream = self._obstore.list(
+                    self._place.reading, prefix=prefix or None, offset=last, chunk_size=1000
+                )
+            try:
+                return await anext(stream, None)
+            except BaseException:
+                stream = None
+                raise
+
+        while (batch := self._ask(following, prefix or "the list", writing=False)) is not None:
+            for one in batch:
+                last = one["path"]
+                if is_name(one["path"]):
+                    yield Listed(one["path"], one["size"])
+
+    def get(self, name: str, *, limit: int) -> bytes:
+        """See `Transport`."""
+        check_name(name)
+
+        async def whole() -> bytes:
+            answer = await self._obstore.get_async(self._place.reading, name)
+            if answer.meta["size"] > limit:
+                raise too_large(name, self._place.where, limit)
+            return bytes(await answer.bytes_async())
+
+        return self._ask(whole, name, writing=False)
+
+    def get_range(self, name: str, start: int, length: int) -> bytes:
+        """See `Transport`."""
+        return self.get_ranges(name, [(start, length)])[0]
+
+    def get_ranges(self, name: str, ranges: Sequence[Range]) -> Parts:
+        """See `Transport`. Ranges that lie close together travel as one."""
+        check_name(name)
+        check_ranges(ranges)
+        joined = gaps_joined(ranges, _GAP)
+        slots = asyncio.Semaphore(_AT_ONCE)
+
+        async def one(start: int, length: int) -> memoryview:
+            async with slots:
+                answer = await self._obstore.get_range_async(
+                    self._place.reading, name, start=start, length=length
+                )
+            data = memoryview(answer)
+            if len(data) != length:
+                raise cut_short(name, self._place.where, (start, length))
+            return data
+
+        async def all_of_them() -> "list[memoryview]":
+            return await asyncio.gather(*(one(*wanted) for wanted in joined))
+
+        try:
+            parts = dict(zip(joined, self._ask(all_of_them, name, writing=False), strict=True))
+        except _NoRangesError:
+            data = self.get(name, limit=_MAX_UNRANGED)
+            parts = {(0, len(data)): memoryview(data)}
+        found = [cut_out(parts, wanted) for wanted in ranges]
+        for wanted, part in zip(ranges, found, strict=True):
+            if len(part) != wanted[1]:
+                raise cut_short(name, self._place.where, wanted)
+        return found
+
+    def put(self, name: str, data: Source) -> bool:
+        """See `Transport`. An object travels in one request."""
+        check_name(name)
+        if self.read_only:
+            raise read_only(self._place.where)
+        body = _content(data)
+
+        async def create() -> bool:
+            await self._obstore.put_async(
+                self._place.writing, name, body, mode="create", use_multipart=False
+            )
+            return True
+
+        async def look_and_put() -> bool:
+            try:
+                await self._obstore.head_async(self._place.reading, name)
+            except FileNotFoundError:
+                await self._obstore.put_async(self._place.writing, name, body, use_multipart=False)
+                return True
+            return False
+
+        try:
+            return self._ask(create, name, writing=True)
+        except _ThereError:
+            return False
+        except _NoConditionError:
+            # Two at once may both write, here: the same bytes under the same name.
+            return self._ask(look_and_put, name, writing=True)
+
+    def delete(self, names: Iterable[str]) -> None:
+        """See `Transport`."""
+        if self.read_only:
+            raise read_only(self._place.where)
+        rest = (check_name(name) for name in names)
+        while some := [*islice(rest, _DELETED_AT_ONCE)]:
+            self._delete(some)
+
+    def close(self) -> None:
+        """Ends what is under way."""
+        self._loop.close()
+
+    def _delete(self, names: Sequence[str]) -> None:
+        async def delete() -> None:
+            await self._obstore.delete_async(self._place.writing, [*names])
+
+        try:
+            self._ask(delete, names[0], writing=True)
+        except MissingError:
+            # Some stores mind; then one by one, so that one that is gone does not keep the others.
+            for name in names if len(names) > 1 else ():
+                self._delete([name])
+
+    def _listed(self, prefix: str) -> Iterator[Listed]:
+        try:
+            data = self.get(LIST_NAME, limit=MAX_LIST_BYTES)
+        except MissingError as exc:
+            raise UnavailableError(
+                f"{self.url} has no list of its objects, and a web server cannot make one",
+                hint=f"the object {LIST_NAME!r} would hold it, one line `SIZE NAME` for each",
+            ) from exc
+        for one in read_list(data, self._place.where):
+            if not prefix or one.name.startswith(prefix + "/"):
+                yield one
+
+    def _ask(
+        self,
+        work: "Callable[[], Coroutine[Any, Any, _T]]",
+        name: str,
+        *,
+        writing: bool,
+    ) -> _T:
+        def once() -> _T:
+            try:
+                return self._loop.run(work())
+            except GitprovError:
+                raise
+            except Exception as exc:
+                raise self._translated(exc, name, writing=writing) from exc
+
+        return patiently(self._patience, once)
+
+    def _translated(self, exc: Exception, name: str, *, writing: bool) -> Exception:
+        """One place for what obstore raises: its own tree, and some of Python's."""
+        kind = type(exc).__name__
+        text = str(exc)
+        if kind == "AlreadyExistsError":
+            if any(code in text for code in _NOT_FINISHED):
+                return TransientError(f"{name} is being written by somebody else")
+            return _ThereError()
+        if kind == "NotSupportedError" and not writing:
+            return _NoRangesError()
+        if kind in {"NotSupportedError", "NotImplementedError"} or "status code: 501" in text:
+            return _NoConditionError(f"{self._place.where} does not know how to do that: {name}")
+        return our_error(exc, name, self._place.where, writing=writing)
+
+
+class _ThereError(Exception):
+    """The name was taken."""
+
+
+class _NoRangesError(Exception):
+    """The server sends whole objects only."""
+
+
+class _NoConditionError(UnavailableError):
+    """The server cannot write only where nothing is."""
+
+
+def _content(data: Source) -> bytes | memoryview:
+    if not isinstance(data, str):
+        return data
+    try:
+        with open(data, "rb") as file:
+            return file.read()
+    except OSError as exc:
+        raise fault(exc, "read", data) from exc
