@@ -9,10 +9,11 @@ from hypothesis import HealthCheck, settings
 # Fixtures: every test may ask for a real node.
 from tests.support import torch
 from tests.support.nodes import anvil, bitcoin_node, btcd, ethereum_node, kubo
+from tests.support.servers import s3_server, sshd
 
 torch.offer()
 
-__all__ = ["anvil", "bitcoin_node", "btcd", "ethereum_node", "kubo"]
+__all__ = ["anvil", "bitcoin_node", "btcd", "ethereum_node", "kubo", "s3_server", "sshd"]
 
 SOAK = os.environ.get("GITPROV_SOAK") == "1"
 
