@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError, UsageError
 from gitprov.store.transport import Listed, MissingError, Patience, Transport, write_list
 from gitprov.store.transports import open_transport
 from tests.support.servers import Server, web_server
@@ -214,7 +214,7 @@ def test_a_closed_transport_says_so(place: Place) -> None:
     transport.get("a", limit=1)
     transport.close()
     transport.close()
-    with pytest.raises(UnavailableError, match="closed|cannot"):
+    with pytest.raises(UnavailableError, match=r"closed|cannot"):
         transport.get("a", limit=1)
 
 
@@ -235,9 +235,7 @@ def test_views_and_files_can_be_put(store: Transport, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_named(store: Transport, tmp_path: Path) -> None:
-    from gitprov.errors import EnvironmentFault
-
-    with pytest.raises(EnvironmentFault, match="cannot read .*nothing"):
+    with pytest.raises(EnvironmentFault, match=r"cannot read .*nothing"):
         store.put("one", str(tmp_path / "nothing"))
     assert list(store.list()) == []
 

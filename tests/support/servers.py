@@ -1,7 +1,7 @@
 """Real servers that remotes are tested on: S3 (versitygw), sshd, and a web server.
 
-They run on loopback with folders of their own, so a test may look at what lies there. A server whose
-program is missing skips the test and says why.
+They run on loopback with folders of their own, so a test may look at what lies there. A server
+whose program is missing skips the test and says why.
 """
 
 import contextlib
@@ -30,7 +30,7 @@ _SCRIPT = Path(__file__).with_name("sshd.sh")
 
 @dataclass(frozen=True)
 class Server:
-    """A server in a process group of its own.
+    """A server, and what it started.
 
     Attributes:
         port: where it listens on loopback.
@@ -55,8 +55,18 @@ class Server:
 
     def signal(self, number: int) -> None:
         """SIGSTOP makes it hang, SIGCONT goes on."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+        # sshd's children are in sessions of their own, so the process group is not enough.
+        for pid in [self.process.pid, *_below(self.process.pid)]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+def _below(pid: int) -> Iterator[int]:
+    """The children of a process, and theirs."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield int(child)
+            yield from _below(int(child))
 
 
 def start_s3(folder: Path, data: Path | None = None) -> Server:
