@@ -4,6 +4,7 @@ import os
 import platform
 import random
 import sys
+import warnings
 from importlib.metadata import distributions
 from types import ModuleType
 
@@ -11,9 +12,12 @@ from blake3 import blake3
 
 from gitprov.core.canonical import Json
 from gitprov.core.digest import Digest
+from gitprov.model.run import FOLDER
 from gitprov.workspace import Workspace
 
 _HOST = "gitprov v1 hostname"
+_ALL = (":(top)", f":(top,exclude){FOLDER}")
+"""Everything in the worktree but the files of runs, as git's commands are told."""
 
 
 def environment(hash_seed: str | None, *, own: bool = True) -> dict[str, Json]:
@@ -24,8 +28,9 @@ def environment(hash_seed: str | None, *, own: bool = True) -> dict[str, Json]:
         own: the run happens in this process; of another program's libraries and seeds nothing is
             known, and only what both share is said.
 
-    The host's name is hashed: it tells two hosts apart, and no outsider where they are. Libraries
-    that are not loaded are not loaded for this; what they would say is null.
+    The host's name is hashed: that tells two hosts apart and shows no name, but whoever guesses a
+    name can check the guess. Libraries that are not loaded are not loaded for this; what they would
+    say is null.
     """
     return {
         "python": platform.python_version(),
@@ -39,10 +44,28 @@ def environment(hash_seed: str | None, *, own: bool = True) -> dict[str, Json]:
     }
 
 
+def changeable(hash_seed: str | None) -> dict[str, Json]:
+    """Returns the fields of the leaf that training code changes once it runs: torch, and seeds."""
+    return {"torch": _torch(sys.modules.get("torch")), "seeds": _seeds(hash_seed)}
+
+
 def is_clean(ws: Workspace) -> bool:
-    """Whether every file that git tracks is as committed; pointers of artifacts are such files."""
-    done = ws.repo.git.run("status", "--porcelain", "--untracked-files=no", "-z")
+    """Whether every file that git tracks is as committed; pointers of artifacts are such files.
+
+    Files of runs are left out: a run that ended a minute ago is staged, and says nothing of the
+    code and data of the next one.
+    """
+    done = ws.repo.git.run("status", "--porcelain", "--untracked-files=no", "-z", "--", *_ALL)
     return not done
+
+
+def untracked_files(ws: Workspace) -> int:
+    """Returns how many files git neither tracks nor ignores, files of runs left out.
+
+    Training code can import any of them, and `is_clean` does not see them.
+    """
+    done = ws.repo.git.run("ls-files", "--others", "--exclude-standard", "-z", "--", *_ALL)
+    return done.count(b"\0")
 
 
 def _packages() -> dict[str, Json]:
@@ -57,16 +80,41 @@ def _packages() -> dict[str, Json]:
 def _torch(torch: ModuleType | None) -> Json:
     if torch is None:
         return None
-    cuda = bool(torch.cuda.is_available())
     return {
         "version": str(torch.__version__),
-        "cuda": torch.version.cuda if cuda else None,
-        "devices": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        if cuda
-        else [],
+        "cuda": torch.version.cuda,
+        "device_count": _device_count(torch),
+        "devices": _device_names(torch),
         "deterministic": bool(torch.are_deterministic_algorithms_enabled()),
         "threads": int(torch.get_num_threads()),
     }
+
+
+def _device_count(torch: ModuleType) -> int | None:
+    """How many GPUs this process may use; None where that cannot be told without touching CUDA.
+
+    `device_count` and `is_available` can initialise the driver, and a process that then forks
+    workers cannot use its GPUs in them. NVML needs no CUDA; torch asks it in a function of its own,
+    which also goes by CUDA_VISIBLE_DEVICES.
+    """
+    if torch.version.cuda is None:
+        return 0
+    if torch.cuda.is_initialized():
+        return int(torch.cuda.device_count())
+    ask = getattr(torch.cuda, "_device_count_nvml", None)
+    if ask is None:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a driver that does not answer: then it is not known
+        count = int(ask())
+    return count if count >= 0 else None
+
+
+def _device_names(torch: ModuleType) -> list[Json]:
+    """The GPUs' names, once the training itself uses CUDA: asking for one initialises it."""
+    if torch.version.cuda is None or not torch.cuda.is_initialized():
+        return []
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
 
 
 def _seeds(hash_seed: str | None) -> dict[str, Json]:

@@ -10,7 +10,7 @@ from gitprov.core.canonical import Json, dumps
 from gitprov.core.digest import Digest
 from gitprov.core.merkle import SAMPLES, root
 from gitprov.errors import MalformedError, UsageError
-from gitprov.ops.elements import elements
+from gitprov.ops.elements import a_type, elements
 
 _BATCH = 10_000
 
@@ -147,7 +147,7 @@ def _text_leaf(name: str, values: Iterable[Any], count: int) -> bytes:
             elif value is None:
                 data = b""
             else:
-                raise _refused(name, f"objects, one of them a {type(value).__name__}")
+                raise _refused(name, f"objects, one of them {a_type(value)}")
             absent.append(value is None)
             parts += (len(data).to_bytes(8, "little"), data)
         hasher.update(b"".join(parts))

@@ -8,6 +8,7 @@ from typing import Any
 
 from gitprov.core.digest import Digest
 from gitprov.errors import UsageError
+from gitprov.ops.elements import a_type
 from gitprov.ops.state_weights import weights_of_state
 from gitprov.ops.weights_files import load_weights_file
 
@@ -192,10 +193,8 @@ def architecture_of(model: Any) -> Digest:
     """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
-        kind = type(model)
         raise UsageError(
-            f"a {kind.__module__}.{kind.__qualname__} is not a torch.nn.Module",
-            hint="pass the model itself",
+            f"{a_type(model)} is not a torch.nn.Module", hint="pass the model itself"
         )
     lines = []
     for name, module in model.named_modules():
