@@ -126,7 +126,7 @@ def show(run_id: str, as_json: bool) -> None:
     for stage in found.stages:
         say(f"  {stage.name:<11} {stage.root}  the first {stage.size:,} of these:")
     for leaf in found.leaves:
-        say(f"  {leaf['type']!s:<11} {_leaf_line(leaf)}")
+        say(f"  {printable(str(leaf['type'])):<11} {_leaf_line(leaf)}")
 
 
 @runs.command("diff", epilog=examples("gitprov runs diff 20261126T1320 20261126T1405"))

@@ -219,6 +219,11 @@ def _parse_statement(value: Json) -> StatementLine:
     fields.end()
     if len(leaves) != len(cast("list[Json]", cast("dict[str, Json]", value)["leaves"])):
         raise MalformedError("a statement line: a leaf is no object")
+    kind, _, rest = name.partition("/")
+    if kind == "hash" and [(leaf.get("type"), leaf.get("value")) for leaf in leaves] != [
+        ("hash", rest)
+    ]:
+        raise MalformedError("a statement line: its leaf is not of the hash in its name")
     if leaves and line.root.raw != root(RUN, [RUN.leaf(dumps(leaf)) for leaf in leaves]):
         raise MalformedError("a statement line: its leaves do not give its root")
     return line

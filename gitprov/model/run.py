@@ -5,6 +5,7 @@ leaves, so that git shows a run leaf by leaf.
 """
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, Self, cast
@@ -13,6 +14,7 @@ from gitprov.core.canonical import Fields, Json, dumps, loads
 from gitprov.core.digest import Digest
 from gitprov.core.merkle import RUN, consistency_proof, root, subtree_of, verify_consistency
 from gitprov.errors import MalformedError, VerificationError
+from gitprov.model.record import check_commit_id
 
 FOLDER = "runs"
 """Where runs lie, at the top of the repository."""
@@ -32,6 +34,9 @@ Leaf = dict[str, Json]
 _ID = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z._-]{0,79}", re.ASCII)
 _HEX32 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _WHAT = "a run"
+
+_AFTERWARDS = {"results", "privacy", "end"}
+"""Leaves that only a run which was logged to its end may have."""
 
 
 def check_run_id(text: str) -> str:
@@ -76,6 +81,15 @@ class Run:
     def encoded(self) -> tuple[bytes, ...]:
         """The leaves' canonical bytes, kept from leaf to leaf: a run is written every epoch."""
         return tuple(dumps(leaf) for leaf in self.leaves)
+
+    @property
+    def commit(self) -> str | None:
+        """The commit that it says it was started from, None when it says none."""
+        for leaf in self.of_type("run"):
+            commit = leaf.get("commit")
+            with suppress(MalformedError):
+                return check_commit_id(commit, what="a run") if isinstance(commit, str) else None
+        return None
 
     def root(self, size: int | None = None) -> Digest:
         """Returns the root over the first leaves, over all of them by default."""
@@ -154,6 +168,9 @@ def parse_run(data: bytes, *, what: str = _WHAT) -> Run:
         raise MalformedError(f"{what}: its consistency proof has a node that is not 64 hex digits")
     if len(proof) > 64:
         raise MalformedError(f"{what}: its consistency proof has more than 64 nodes")
+    sizes = [stage.size for stage in run.stages]
+    if sizes != sorted(sizes):
+        raise MalformedError(f"{what}: its stage after has fewer leaves than its stage before")
     if any(stage.size > len(run.leaves) for stage in run.stages):
         raise MalformedError(f"{what}: a stage has more leaves than there are")
     if format_run(run) != data:
@@ -167,11 +184,12 @@ def parse_run(data: bytes, *, what: str = _WHAT) -> Run:
 
 
 def check_run(run: Run) -> None:
-    """Checks a run against itself: stages against leaves, `after` extends `before`, the outcome.
+    """Checks a run against itself: who it is, stages against leaves, how it ended.
 
     Raises:
         VerificationError: it contradicts itself.
     """
+    _check_first(run)
     for stage in run.stages:
         if run.root(stage.size) != stage.root:
             raise VerificationError(
@@ -182,18 +200,32 @@ def check_run(run: Run) -> None:
         verify_consistency(
             RUN, before.size, after.size, before.root.raw, after.root.raw, run.consistency
         )
-    _check_outcome(run)
+    _check_end(run)
 
 
-def _check_outcome(run: Run) -> None:
+def _check_first(run: Run) -> None:
+    """The first leaf says which run this is, so that its leaves cannot stand for another one."""
+    heads = run.of_type("run")
+    if not run.leaves or heads != [run.leaves[0]] or heads[0].get("id") != run.id:
+        raise VerificationError(f"{run.id} does not begin with a leaf that says so")
+    if run.commit is None:
+        raise VerificationError(f"{run.id} does not say which commit it was started from")
+
+
+def _check_end(run: Run) -> None:
     after = run.stage("after")
     ends = run.of_type("end")
     if after is None:
-        if run.outcome in {"completed", "failed"}:
-            raise VerificationError(f"{run.id} is said to be {run.outcome}, but has no stage after")
+        told = {str(leaf.get("type")) for leaf in run.leaves} & _AFTERWARDS
+        if told or run.outcome in {"completed", "failed"}:
+            what = ", ".join(sorted(told)) or run.outcome
+            raise VerificationError(f"{run.id} says {what}, but has no stage after")
         return
     last = run.leaves[after.size - 1]
-    if after.size != len(run.leaves) or ends != [last] or last.get("outcome") != run.outcome:
+    if after.size != len(run.leaves) or ends != [last]:
+        raise VerificationError(f"{run.id} does not end with its one leaf that says how it ended")
+    # It was ended, and killed before that was logged: then it says so, and nothing else.
+    if run.outcome not in {last.get("outcome"), "running", "interrupted"}:
         raise VerificationError(f"{run.id} does not end with a leaf that says {run.outcome!r}")
 
 

@@ -1,14 +1,16 @@
 """A run while it goes on: leaves are added, stages go into the log, networks witness them."""
 
+import os
 import secrets
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from gitprov.core.canonical import Json
-from gitprov.errors import UsageError
+from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.model.run import Leaf, Outcome, Run, StageName
 from gitprov.ops.environment import environment, is_clean
 from gitprov.ops.runs import RunLock, save_run, stage_run
@@ -41,6 +43,8 @@ class Recording:
     ) -> None:
         """Begins a run at the commit that is checked out.
 
+        `staged` says at the end whether git took the file.
+
         Args:
             ws: the workspace.
             by: who records it.
@@ -51,6 +55,9 @@ class Recording:
             UnavailableError: there is no commit yet.
             EnvironmentFault: its file cannot be written.
         """
+        self._pid = os.getpid()
+        self._ended = False
+        self.staged = False
         self.commit = head_commit(ws)
         self.worktree = ws.worktree
         started = utc_now()
@@ -73,27 +80,36 @@ class Recording:
     @property
     def open(self) -> bool:
         """Whether it goes on."""
-        return self.run.outcome == "running"
+        return not self._ended
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this process began it; a forked child only has a copy."""
+        return self._pid == os.getpid()
 
     def add(self, kind: str, fields: Mapping[str, Json], *, durable: bool = True) -> None:
-        """Adds a leaf, and writes the file.
+        """Adds a leaf, and writes the file; if that fails, the leaf goes with the next one.
 
         Raises:
-            UsageError: the run has ended.
+            UsageError: the run has ended, or belongs to another process.
         """
-        if not self.open:
-            raise UsageError(f"the run {self.run.id} has ended: nothing can be added to it")
+        self._check()
         self.run = self.run.with_leaf({**fields, "type": kind})
         save_run(self.worktree, self.run, durable=durable)
 
     def enter(self, ws: Workspace, stage: StageName) -> int:
-        """Puts the root over the leaves so far into the log; returns its entry."""
-        run = self.run.with_stage(stage)
-        root = run.stages[-1].root
-        index = state(ws, self.commit, f"run/{run.id}/{stage}", root)
-        self.run = run
-        save_run(self.worktree, run)
-        return index
+        """Puts the root over the leaves so far into the log; returns its entry.
+
+        The file has the stage before the log has it: one that was killed in between says of itself
+        that it was interrupted. It may be repeated, and then enters the same root.
+        """
+        self._check()
+        if self.run.stage(stage) is None:
+            self.run = self.run.with_stage(stage)
+        save_run(self.worktree, self.run)
+        entered = self.run.stage(stage)
+        assert entered is not None  # noqa: S101  # it was made above
+        return state(ws, self.commit, f"run/{self.run.id}/{stage}", entered.root)
 
     def end(
         self,
@@ -103,25 +119,43 @@ class Recording:
         error: str | None = None,
         exit_code: int | None = None,
     ) -> int:
-        """Adds the last leaf, enters the stage `after`, and ends the run; returns its entry."""
+        """Adds the last leaf, enters the stage `after`, and ends the run; returns its entry.
+
+        It may be repeated after a failure: what was said then stays.
+        """
+        self._check()
         if self.run.stage("before") is None:
             self.enter(ws, "before")
-        fields: Leaf = {
-            "ended": utc_now(),
-            "error": error,
-            "exit_code": exit_code,
-            "outcome": outcome,
-        }
-        self.add("end", fields)
-        self.run = replace(self.run, outcome=outcome)
+        if not self.run.of_type("end"):
+            fields: Leaf = {
+                "ended": utc_now(),
+                "error": error,
+                "exit_code": exit_code,
+                "outcome": outcome,
+            }
+            self.add("end", fields)
         index = self.enter(ws, "after")
-        stage_run(ws, self.run)
-        self._lock.close()
+        said = self.run.leaves[-1]["outcome"]
+        self.run = replace(self.run, outcome="failed" if said == "failed" else "completed")
+        save_run(self.worktree, self.run)
+        self.staged = stage_run(ws, self.run)
+        self._close()
         return index
 
     def abandon(self) -> None:
         """Lets go of a run that has not ended: it was interrupted."""
-        if self.open:
+        if self.open and self.is_ours:
             self.run = replace(self.run, outcome="interrupted")
-            save_run(self.worktree, self.run)
-            self._lock.close()
+            with suppress(EnvironmentFault):
+                save_run(self.worktree, self.run)
+            self._close()
+
+    def _close(self) -> None:
+        self._ended = True
+        self._lock.close()
+
+    def _check(self) -> None:
+        if not self.is_ours:
+            raise UsageError(f"the run {self.run.id} belongs to another process, which began it")
+        if self._ended:
+            raise UsageError(f"the run {self.run.id} has ended: nothing can be added to it")

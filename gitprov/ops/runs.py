@@ -1,6 +1,7 @@
 """Runs in the worktree: their files, which of them goes on, and how two of them differ."""
 
 import os
+import weakref
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from gitprov.model.run import (
     MAX_RUN_BYTES,
     SUFFIX,
     Leaf,
+    Outcome,
     Run,
     check_run_id,
     format_run,
@@ -22,10 +24,12 @@ from gitprov.model.run import (
     run_path,
 )
 from gitprov.ops.staging import stage_paths
+from gitprov.ops.statements import statements
 from gitprov.platform.files import atomic_write, fault, read_bounded
 from gitprov.workspace import Workspace
 
 _LOCKS = "runs"
+_ATTRIBUTES = ".gitattributes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ class RunLock:
         except OSError as exc:
             raise fault(exc, "lock", path) from exc
         self._path = path
+        # A child that a training forks must not hold its lock.
+        reference = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _let_go(reference))
 
     def close(self) -> None:
         """Frees it, and takes its file away."""
@@ -71,6 +78,13 @@ class RunLock:
                 os.unlink(self._path)
             os.close(self._fd)
             self._fd = None
+
+
+def _let_go(reference: "weakref.ref[RunLock]") -> None:
+    lock = reference()
+    if lock is not None and lock._fd is not None:  # ours
+        os.close(lock._fd)
+        lock._fd = None
 
 
 def save_run(worktree: str, run: Run, *, durable: bool = True) -> str:
@@ -90,14 +104,19 @@ def save_run(worktree: str, run: Run, *, durable: bool = True) -> str:
         raise fault(exc, "make", folder) from exc
     if os.path.islink(folder):
         raise EnvironmentFault(f"{folder} is a symbolic link, which is not followed")
+    attributes = os.path.join(folder, _ATTRIBUTES)
+    if not os.path.lexists(attributes):
+        # A checkout that changes line ends would make every run a malformed one.
+        atomic_write(attributes, b"*.json -text\n", durable=False)
     atomic_write(path, format_run(run), durable=durable)
     return path
 
 
 def stage_run(ws: Workspace, run: Run) -> bool:
-    """Stages a run's file; returns False where git ignores it or somebody holds the index."""
+    """Stages a run's file, also an ignored one; returns False when somebody holds the index."""
+    names = (run_path(run.id), f"{FOLDER}/{_ATTRIBUTES}")
     try:
-        stage_paths(ws, [RepoPath.parse(run_path(run.id).encode())])
+        stage_paths(ws, [RepoPath.parse(name.encode()) for name in names])
     except (GitError, EnvironmentFault):
         return False
     return True
@@ -213,13 +232,28 @@ def _sighted(ws: Workspace, run: Run) -> Run:
     except OSError:
         return run  # its process lives
     else:
-        run = replace(run, outcome="interrupted")
+        run = replace(run, outcome=_outcome(ws, run))
         with suppress(EnvironmentFault):
             save_run(ws.worktree, run)
             os.unlink(path)
         return run
     finally:
         os.close(fd)
+
+
+def _outcome(ws: Workspace, run: Run) -> Outcome:
+    """How a run ended whose process is gone: as it said, if that was logged before it went."""
+    after = run.stage("after")
+    if after is None or run.commit is None:
+        return "interrupted"
+    name = f"run/{run.id}/after"
+    logged = any(
+        line.name == name and line.root == after.root for line in statements(ws, [run.commit])
+    )
+    said = run.leaves[-1].get("outcome")
+    if not logged or said not in {"completed", "failed"}:
+        return "interrupted"
+    return "failed" if said == "failed" else "completed"
 
 
 def _lock_path(ws: Workspace, run_id: str) -> str:

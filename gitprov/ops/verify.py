@@ -187,6 +187,7 @@ class _Gatherer:
         if isinstance(recomputed, Record):
             artifacts = recomputed.artifacts
         lines = self._lines[commit]
+        runs, runs_problem = self._runs.of_commit(commit)
         evidence = CommitEvidence(
             commit=commit,
             subject=found.subject if found else "",
@@ -195,7 +196,8 @@ class _Gatherer:
             notes_known=self._notes_known,
             artifacts=tuple(self._looker.look(commit, leaf) for leaf in artifacts),
             vkeys=self._vkeys,
-            runs=self._runs.of_commit(commit),
+            runs=runs,
+            runs_problem=runs_problem,
         )
         logs = (log_evidence(log, evidence.root, lines) for log in self._logs)
         return replace(evidence, logs=tuple(logs))

@@ -166,6 +166,7 @@ class CommitEvidence:
         answers: what networks say about receipts of this note, by `answer_key`; one that is
             missing was not asked for.
         runs: one for each run in the commit's tree.
+        runs_problem: why not all of them were looked at, one sentence, or "".
         now: seconds since 1970, for ages in sentences; nothing is judged by it.
     """
 
@@ -179,6 +180,7 @@ class CommitEvidence:
     vkeys: tuple[str, ...] = ()
     answers: Mapping[str, Answer] = field(default_factory=dict)
     runs: "tuple[RunEvidence, ...]" = ()
+    runs_problem: str = ""
     now: int = 0
 
     def answer(self, line: AnchorLine) -> Answer | None:
@@ -223,7 +225,7 @@ class RunEvidence:
 
     Attributes:
         path: its file.
-        run: the run, or why its file cannot be read.
+        run: the run, or why it cannot be judged: its file, or the note about it, is no good.
         statements: the statements about it, from every note that is here.
         notes_known: whether any note of gitprov is here at all.
         stages: by stage of the file, what logs and networks say of its root.

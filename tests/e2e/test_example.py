@@ -69,7 +69,7 @@ def repo(walked: tuple[Path, list[str]], tmp_path: Path) -> Path:
 
 
 def runs(repo: Path) -> list[Run]:
-    return [parse_run(path.read_bytes()) for path in sorted((repo / "runs").iterdir())]
+    return [parse_run(path.read_bytes()) for path in sorted((repo / "runs").glob("*.json"))]
 
 
 def accuracy(run: Run) -> float:

@@ -1,6 +1,7 @@
 """Runs of commands: recorded, committed, compared, verified, tampered with, interrupted."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -10,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from gitprov.model.run import Run, format_run, parse_run
+from gitprov.errors import EnvironmentFault, UsageError
+from gitprov.git.log import read_log_key
+from gitprov.git.writer import write as write_notes
+from gitprov.model.note import StatementLine
+from gitprov.model.run import Leaf, Run, format_run, parse_run
+from gitprov.ops.evidence_logs import open_logs
+from gitprov.ops.evidence_runs import RunLooker
+from gitprov.ops.recording import Recording
+from gitprov.ops.runs import list_runs, save_run
 from gitprov.workspace import Workspace
 from tests.support.cli import GITPROV, gitprov, ok
 from tests.support.repos import git, isolated_environment, make_repo, write
@@ -39,7 +48,7 @@ def run(repo: Path, *argv: str, code: int = 0) -> Run:
 
 
 def newest(repo: Path) -> Run:
-    found = max((repo / "runs").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    found = max((repo / "runs").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     return parse_run(found.read_bytes())
 
 
@@ -142,10 +151,11 @@ def test_what_was_killed_says_interrupted_at_next_sight(repo: Path) -> None:
 
 def test_a_run_is_staged_committed_and_verified_with_its_commit(repo: Path) -> None:
     done = run(repo, "true")
-    assert git(repo, "status", "--porcelain") == f"A  runs/{done.id}.json"
+    staged = git(repo, "status", "--porcelain").splitlines()
+    assert staged == ["A  runs/.gitattributes", f"A  runs/{done.id}.json"]
     git(repo, "commit", "-q", "-m", "with a run")
     ended = ok(repo, "verify")
-    assert "1 run as logged at the time" in ended.out
+    assert "1 run: each stage is as it was logged" in ended.out
 
 
 def test_a_clone_verifies_runs_of_others(repo: Path, tmp_path: Path) -> None:
@@ -157,7 +167,7 @@ def test_a_clone_verifies_runs_of_others(repo: Path, tmp_path: Path) -> None:
     git(tmp_path, "clone", "-q", "-b", "main", "origin.git", "clone")
     clone = tmp_path / "clone"
     ok(clone, "init")
-    assert "1 run as logged at the time" in ok(clone, "verify").out
+    assert "1 run: each stage is as it was logged" in ok(clone, "verify").out
     assert ok(clone, "runs", "verify", "--json").json["verdict"] == "pass"
 
 
@@ -208,7 +218,8 @@ def test_a_run_cut_short_to_hide_how_it_ended_is_found_out(repo: Path) -> None:
 
 def test_a_run_that_nobody_logged_is_found_out(repo: Path) -> None:
     commit = git(repo, "rev-parse", "HEAD")
-    made = Run("made-up", ({"type": "run", "commit": commit},)).with_stage("before")
+    head: Leaf = {"type": "run", "id": "made-up", "commit": commit}
+    made = Run("made-up", (head,)).with_stage("before")
     made = made.with_leaf({"type": "end", "outcome": "completed"}).with_stage("after")
     write(repo, {"runs/made-up.json": format_run(replace(made, outcome="completed"))})
     ended = gitprov(repo, "runs", "verify")
@@ -272,3 +283,218 @@ def test_a_lock_of_a_dead_process_holds_nobody(repo: Path) -> None:
     with Workspace.open(str(repo)) as ws:
         assert [*Path(ws.repo.data_dir, "runs").iterdir()] == []
     assert time.strptime(done.id[:16], "%Y%m%dT%H%M%SZ")
+
+
+# ---------------------------------------------------------------- what an auditor tried
+
+
+def forge(repo: Path, run: Run, name: str | None = None) -> None:
+    write(repo, {f"runs/{name or run.id}.json": format_run(run)})
+
+
+def commit(repo: Path, message: str = "forged") -> None:
+    git(repo, "add", "-A", "runs")
+    git(repo, "commit", "-q", "--no-verify", "-m", message)
+
+
+def judged(repo: Path) -> tuple[int, str]:
+    ended = gitprov(repo, "verify")
+    return ended.code, ended.out
+
+
+def test_a_run_whose_stages_were_taken_out_says_nothing(repo: Path) -> None:
+    bad = run(repo, PYTHON, "-c", "exit(1)", code=1)
+    forge(repo, Run(bad.id, bad.leaves[:3], outcome="interrupted"))
+    commit(repo)
+    code, out = judged(repo)
+    assert code == 1
+    assert "was logged, but the file does not have it" in out
+    elsewhere = {**bad.leaves[0], "commit": "1" * 40}
+    forge(repo, Run(bad.id, (elsewhere, *bad.leaves[1:3]), outcome="running"))
+    commit(repo)
+    code, out = judged(repo)
+    assert code == 3
+    assert "nothing about it can be told" in out
+
+
+def test_results_that_were_never_logged_are_refused(repo: Path) -> None:
+    bad = run(repo, PYTHON, "-c", "exit(1)", code=1)
+    half = Run(bad.id, bad.leaves[: bad.stages[0].size], bad.stages[:1], "interrupted")
+    forge(repo, half.with_leaf({"type": "results", "value": {"accuracy": 0.99}}))
+    commit(repo)
+    code, out = judged(repo)
+    assert code == 1
+    assert "says results, but has no stage after" in out
+
+
+def test_a_newer_run_over_an_older_one_is_found_out_in_a_commit(repo: Path) -> None:
+    for _ in range(2):
+        run(repo, "true")
+    first, second = sorted((repo / "runs").glob("*.json"))
+    saved = first.read_bytes(), second.read_bytes()
+    for target, content in ((first, saved[1]), (second, saved[0])):
+        first.write_bytes(saved[0])
+        second.write_bytes(saved[1])
+        target.write_bytes(content)
+        commit(repo)
+        code, out = judged(repo)
+        assert code == 1
+        assert f"runs/{target.name}" in out
+
+
+def test_leaves_of_one_run_cannot_stand_for_another(repo: Path) -> None:
+    good = run(repo, "true")
+    forge(repo, replace(good, id="totally-new"))
+    head = git(repo, "rev-parse", "HEAD")
+    lines = [
+        StatementLine(head, f"run/totally-new/{stage.name}", stage.root) for stage in good.stages
+    ]
+    with Workspace.open(str(repo)) as ws:
+        write_notes(ws.repo, notes={head: lines})
+    commit(repo)
+    code, out = judged(repo)
+    assert code == 1
+    assert "does not begin with a leaf that says so" in out
+
+
+def test_stages_the_wrong_way_round_are_malformed(repo: Path) -> None:
+    good = run(repo, "true")
+    text = format_run(good).decode()
+    before, after = good.stages
+    text = text.replace(
+        f'"size":{before.size},"stage":"before"', f'"size":{after.size},"stage":"before"'
+    )
+    text = text.replace(
+        f'"size":{after.size},"stage":"after"', f'"size":{before.size},"stage":"after"'
+    )
+    write(repo, {f"runs/{good.id}.json": text})
+    commit(repo)
+    assert judged(repo)[0] == 1
+    assert "unreadable" in ok(repo, "runs").out
+
+
+def test_a_link_in_the_folders_place_hides_no_run(repo: Path) -> None:
+    run(repo, "true")
+    (repo / "runs").rename(repo / "real")
+    (repo / "runs").symlink_to("real")
+    git(repo, "add", "-A")
+    git(repo, "commit", "-q", "--no-verify", "-m", "a link")
+    code, out = judged(repo)
+    assert code == 3
+    assert "runs is no folder in this commit" in out
+
+
+def test_the_networks_that_a_policy_requires_are_required_of_runs(repo: Path) -> None:
+    run(repo, "true")
+    write(repo, {".gitprov.yaml": "gitprov: 1\npolicy:\n  required: [bitcoin]\n"})
+    ended = gitprov(repo, "runs", "verify")
+    assert ended.code == 1
+    assert "no final anchor that holds on bitcoin" in ended.out
+
+
+def test_a_note_that_is_too_large_is_named_and_stops_nothing(repo: Path) -> None:
+    run(repo, "true")
+    git(repo, "commit", "-q", "-m", "with a run")
+    (repo / "huge").write_bytes(b"x\n" * (9 << 20))
+    git(repo, "notes", "--ref", "gitprov", "add", "-f", "-F", "huge", "HEAD~1")
+    (repo / "huge").unlink()
+    code, out = judged(repo)
+    assert code == 1
+    assert "cannot be read" in out
+
+
+def test_what_was_killed_before_it_was_logged_is_no_fraud(repo: Path) -> None:
+    with Workspace.open(str(repo)) as ws:
+        recording = Recording(ws, by="command", argv=["x"])
+        recording.run = recording.run.with_stage("before")
+        save_run(ws.worktree, recording.run)  # killed here: the file has it, the log has not
+        recording.abandon()
+    ended = gitprov(repo, "runs", "verify")
+    assert ended.code == 3
+    assert "before this stage was logged" in ended.out
+
+
+def test_ending_may_be_repeated(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Workspace.open(str(repo)) as ws:
+        recording = Recording(ws, by="command", argv=["x"])
+        recording.enter(ws, "before")
+        lock = Path(ws.repo.common_dir, "refs", "notes")
+        lock.mkdir(parents=True, exist_ok=True)
+        monkeypatch.setattr("gitprov.git.writer.ATTEMPTS", 2)
+        (lock / "gitprov.lock").touch()
+        with pytest.raises(EnvironmentFault):
+            recording.end(ws, "completed", exit_code=0)
+        assert recording.open
+        (lock / "gitprov.lock").unlink()
+        recording.end(ws, "completed", exit_code=0)
+    assert newest(repo).outcome == "completed"
+    assert len(newest(repo).of_type("end")) == 1
+    assert gitprov(repo, "runs", "verify").code == 0
+
+
+def test_a_commit_made_while_it_runs_is_no_fraud(repo: Path) -> None:
+    with Workspace.open(str(repo)) as ws:
+        recording = Recording(ws, by="command", argv=["x"])
+        recording.enter(ws, "before")
+        git(repo, "add", "runs")
+        git(repo, "commit", "-q", "-m", "meanwhile")
+        recording.end(ws, "completed", exit_code=0)
+    code, out = judged(repo)
+    assert code == 3
+    assert "it was still running here" in out
+    commit(repo, "afterwards")
+    assert judged(repo)[0] == 0
+
+
+def test_a_forked_child_leaves_its_parents_run_alone(repo: Path) -> None:
+    with Workspace.open(str(repo)) as ws:
+        recording = Recording(ws, by="command", argv=["x"])
+        child = os.fork()
+        if not child:
+            try:
+                recording.add("epoch", {})
+            except UsageError:
+                os._exit(7)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        recording.end(ws, "completed", exit_code=0)
+    assert gitprov(repo, "runs", "verify").code == 0
+
+
+def test_line_ends_that_git_changes_break_no_run(repo: Path, tmp_path: Path) -> None:
+    run(repo, "true")
+    git(repo, "commit", "-q", "-m", "with a run")
+    git(tmp_path, "clone", "-q", "-c", "core.autocrlf=true", str(repo), "clone")
+    assert "unreadable" not in ok(tmp_path / "clone", "runs").out
+
+
+def test_what_a_run_says_cannot_steer_a_terminal(repo: Path) -> None:
+    good = run(repo, "true")
+    odd: Leaf = {"type": "\x1b]0;pwn\x07\nfake"}
+    leaves = (*good.leaves[:1], odd)
+    forge(repo, Run(good.id, leaves, outcome="interrupted"))
+    shown = ok(repo, "runs", "show", good.id).out
+    assert "\x1b]" not in shown
+    assert "\nfake" not in shown
+
+
+def test_a_thousand_runs_of_one_commit_take_no_square(repo: Path) -> None:
+    head = git(repo, "rev-parse", "HEAD")
+    lines, roots = [], []
+    for number in range(200):
+        made = Run(f"r{number:04}", ({"type": "run", "id": f"r{number:04}", "commit": head},))
+        made = made.with_stage("before").with_leaf({"type": "end", "outcome": "completed"})
+        made = replace(made.with_stage("after"), outcome="completed")
+        forge(repo, made)
+        for stage in made.stages:
+            lines.append(StatementLine(head, f"run/{made.id}/{stage.name}", stage.root))
+            roots.append(stage.root)
+    with Workspace.open(str(repo)) as ws:
+        write_notes(ws.repo, notes={head: lines}, roots=roots, key=read_log_key(ws.repo))
+        ok(repo, "anchor")
+        looker = RunLooker(ws, list(open_logs(ws)))
+        for found in list_runs(ws):
+            assert found.run is not None
+            looker.look(f"runs/{found.id}.json", found.run)
+        assert looker.notes_read == 1
+    assert gitprov(repo, "runs", "verify").code == 0

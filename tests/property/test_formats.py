@@ -140,7 +140,7 @@ ANCHOR_LINES = st.builds(
 STATEMENT_LINES = st.builds(
     StatementLine,
     commit=st.just("ab" * 20),
-    name=st.from_regex(r"[a-z]{1,16}/[0-9A-Za-z._-]{1,80}", fullmatch=True),
+    name=st.from_regex(r"run/[0-9A-Za-z._-]{1,80}/(before|after)", fullmatch=True),
     root=DIGESTS,
 )
 LINES: st.SearchStrategy[NoteLine] = (

@@ -58,7 +58,7 @@ def test_lines_are_read_back() -> None:
         assert parse_line(format_line(line)) == line
 
 
-LEAF: dict[str, Json] = {"type": "hash", "value": "00"}
+LEAF: dict[str, Json] = {"type": "hash", "value": "0" * 64}
 STATED = StatementLine(COMMIT, "run/x/before", D)
 HASHED = StatementLine(
     COMMIT, "hash/" + "0" * 64, Digest(root(RUN, [RUN.leaf(dumps(LEAF))])), (LEAF,)
@@ -79,6 +79,8 @@ def test_statements_are_read_back() -> None:
         {"name": "run/\u202e/before"},
         {"leaves": [1]},
         {"leaves": [{"type": "another"}]},
+        {"leaves": []},
+        {"name": "hash/" + "1" * 64},
         {"root": "sha256:" + "0" * 64},
         {"commit": "HEAD"},
         {"gitprov": 2},

@@ -21,9 +21,18 @@ _LEAVES = st.dictionaries(st.text(max_size=8), _VALUES, max_size=4).map(
 )
 
 
+ID = "20261126T132000Z-3f9a2c"
+FIRST: Leaf = {
+    "type": "run",
+    "id": ID,
+    "commit": "9" * 40,
+    "text": 'a "],\n"leaves":[\n',
+}
+
+
 def _ended(before: list[Leaf], between: list[Leaf], outcome: str = "completed") -> Run:
-    run = Run("20261126T132000Z-3f9a2c")
-    for leaf in before:
+    run = Run(ID)
+    for leaf in [FIRST, *before]:
         run = run.with_leaf(leaf)
     run = run.with_stage("before")
     for leaf in between:
@@ -32,10 +41,7 @@ def _ended(before: list[Leaf], between: list[Leaf], outcome: str = "completed") 
     return replace(run, outcome="completed" if outcome == "completed" else "failed")
 
 
-FIRST: Leaf = {"type": "run", "text": 'a "],\n"leaves":[\n'}
-
-
-@given(st.lists(_LEAVES, min_size=1, max_size=5), st.lists(_LEAVES, max_size=5))
+@given(st.lists(_LEAVES, max_size=5), st.lists(_LEAVES, max_size=5))
 def test_a_run_is_read_as_it_was_written_and_holds(before: list[Leaf], between: list[Leaf]) -> None:
     run = _ended(before, between)
     data = format_run(run)
@@ -46,7 +52,7 @@ def test_a_run_is_read_as_it_was_written_and_holds(before: list[Leaf], between: 
 
 @given(st.data())
 def test_no_byte_of_a_run_can_be_changed_unnoticed(data: st.DataObject) -> None:
-    good = format_run(_ended([FIRST], [{"type": "epoch", "epoch": 1, "metrics": {"loss": 0.5}}]))
+    good = format_run(_ended([], [{"type": "epoch", "epoch": 1, "metrics": {"loss": 0.5}}]))
     at = data.draw(st.integers(0, len(good) - 1))
     other = data.draw(st.integers(0, 255).filter(lambda byte: byte != good[at]))
     bad = good[:at] + bytes([other]) + good[at + 1 :]
@@ -54,14 +60,14 @@ def test_no_byte_of_a_run_can_be_changed_unnoticed(data: st.DataObject) -> None:
         run = parse_run(bad)
     except MalformedError:
         return
-    if run.id != _ended([FIRST], []).id:
+    if run.id != _ended([], []).id:
         return  # the id is the file's name; statements hold it
     with pytest.raises(VerificationError):
         check_run(run)
 
 
 def test_leaves_stand_on_lines_of_their_own() -> None:
-    lines = format_run(_ended([FIRST], [])).decode().splitlines()
+    lines = format_run(_ended([], [])).decode().splitlines()
     assert [line[:1] for line in lines] == ["{", "{", "{", "]"]
 
 
@@ -81,28 +87,63 @@ def test_leaves_stand_on_lines_of_their_own() -> None:
     ],
 )
 def test_a_second_spelling_is_refused(old: bytes, new: bytes) -> None:
-    data = format_run(_ended([FIRST], []))
+    data = format_run(_ended([], []))
     assert data.count(old) >= 1
     with pytest.raises(MalformedError):
         parse_run(data.replace(old, new, 1))
 
 
 def test_results_of_another_run_do_not_fit() -> None:
-    mine, other = _ended([FIRST], []), _ended([FIRST], [{"type": "results", "value": 1}])
+    mine, other = _ended([], []), _ended([], [{"type": "results", "value": 1}])
     with pytest.raises(VerificationError):
         check_run(replace(mine, leaves=other.leaves))
 
 
 def test_an_outcome_that_no_leaf_says_is_found_out() -> None:
-    failed = _ended([FIRST], [], outcome="failed")
+    failed = _ended([], [], outcome="failed")
     with pytest.raises(VerificationError, match="completed"):
         check_run(replace(failed, outcome="completed"))
     with pytest.raises(VerificationError, match="no stage after"):
-        check_run(Run("x", (FIRST,), outcome="completed"))
+        check_run(Run(ID, (FIRST,), outcome="completed"))
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        (),
+        ({"type": "epoch"},),
+        ({**FIRST, "id": "another"},),
+        ({**FIRST, "commit": None},),
+        ({**FIRST, "commit": "HEAD"},),
+        (FIRST, FIRST),
+        ({"type": "epoch"}, FIRST),
+        (FIRST, {"type": "results", "value": 1}),
+        (FIRST, {"type": "end", "outcome": "completed"}),
+    ],
+)
+def test_a_run_that_does_not_say_which_it_is_or_ends_too_early_is_refused(
+    leaves: tuple[Leaf, ...],
+) -> None:
+    with pytest.raises(VerificationError):
+        check_run(Run(ID, leaves, outcome="interrupted"))
+
+
+@given(st.integers(1, 4), st.integers(1, 4))
+def test_stages_of_any_size_are_read_or_refused(before: int, after: int) -> None:
+    data = format_run(_ended([], [{"type": "epoch"}])).decode()
+    data = data.replace('"size":1', "BEFORE").replace('"size":3', f'"size":{after}')
+    data = data.replace("BEFORE", f'"size":{before}')
+    try:
+        run = parse_run(data.encode())
+        check_run(run)
+    except (MalformedError, VerificationError):
+        assert (before, after) != (1, 3)
+    else:
+        assert (before, after) == (1, 3)
 
 
 def test_a_stage_of_another_root_is_found_out() -> None:
-    run = _ended([FIRST], [])
+    run = _ended([], [])
     forged = replace(run.stages[0], root=Digest.of(b"another"))
     with pytest.raises(VerificationError):
         check_run(replace(run, stages=(forged, run.stages[1])))
