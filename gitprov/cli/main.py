@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
     "check": ("proofs", "Check a proof without the repository."),
+    "remote": ("remotes", "Say where the data of the team lies."),
     "gc": ("maintenance", "Remove blobs that nothing refers to."),
     "fsck": ("maintenance", "Check the store's own integrity."),
     "doctor": ("setup", "Show versions, configuration, hooks and what is reachable."),
@@ -50,6 +51,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
     ("Evidence", ("record", "anchor", "log", "trace", "verify", "prove", "check", "export")),
     ("Runs", ("run", "runs")),
+    ("Remotes", ("remote",)),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )

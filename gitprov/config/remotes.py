@@ -65,7 +65,7 @@ class RemotesConfig:
     """All remotes, by name.
 
     Attributes:
-        remotes: in the order of the files, the tracked one first.
+        remotes: those that have an address, in the order of the files, the tracked one first.
         default: the one that is meant when none is named, if a file says so.
     """
 
@@ -79,19 +79,12 @@ class RemotesConfig:
         """Reads the section of both files; key by key, what the local one says wins.
 
         Raises:
-            UsageError: an unknown key, a wrong value, something a tracked file may not say, or a
-                remote without an address.
+            UsageError: an unknown key, a wrong value, or something a tracked file may not say.
         """
         remotes = _section({}, tracked, tracked=True)
         remotes = _section(remotes, local, tracked=False)
-        for remote in remotes.values():
-            if not remote.url:
-                raise UsageError(
-                    f"remotes.{remote.name} has no url",
-                    hint=f"gitprov remote add {remote.name} URL, or gitprov remote remove "
-                    f"{remote.name}",
-                )
-        return cls(remotes, default)
+        # What this clone says about a shared remote stays when a revision without it is checked out.
+        return cls({name: one for name, one in remotes.items() if one.url}, default)
 
     def chosen(self, name: str | None = None) -> RemoteConfig:
         """Returns the remote of a name; without one the default, or the only one.

@@ -7,6 +7,7 @@ from typing import cast
 
 from gitprov.config import LOCAL_NAME, Config, load_yaml
 from gitprov.config.anchors import AnchorsConfig
+from gitprov.config.remotes import RemotesConfig
 from gitprov.core.canonical import Json
 from gitprov.errors import UnavailableError, UsageError
 from gitprov.platform.files import atomic_write, read_bounded
@@ -35,9 +36,10 @@ def update_local_config(ws: Workspace, changes: Mapping[str, Json]) -> str:
     with file_lock(path + ".lock", waiting=ws.waiting):
         merged = _merged(read_local_config(ws), changes)
         tracked = ws.config.anchors[0]
-        Config.of({}, merged)
+        config = Config.of({}, merged)
         section = merged.get("anchors")
         AnchorsConfig.of(tracked, section if isinstance(section, dict) else {})
+        RemotesConfig.of(ws.config.remotes[0], config.remotes[1])
         if merged:
             text = yaml.safe_dump(merged, sort_keys=False, allow_unicode=True)
             atomic_write(path, (_HEAD + text).encode(), mode=0o600)

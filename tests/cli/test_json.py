@@ -39,6 +39,7 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "trace": (["data"], {"traces", "looked_through"}),
     "verify": ([], {"verdict", "commits"}),
     "check": (["p"], {"verdict", "commits"}),
+    "remote": ([], {"remotes", "default"}),
     "gc": ([], set()),
     "fsck": ([], set()),
     "doctor": ([], {"checks"}),

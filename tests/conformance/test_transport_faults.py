@@ -170,7 +170,9 @@ def test_writing_that_cannot_work_is_tried_once(
 
 def test_what_works_the_third_time_works(web: WebServer) -> None:
     def twice(handler: RangedHandler) -> bool:
-        return len(web.asked) < 2 and handler.answer(503) or len(web.asked) == 2 and handler.half()
+        if len(web.asked) > 2:
+            return False
+        return handler.half() if len(web.asked) == 2 else handler.answer(503)
 
     web.misbehave = twice
     with remotes_at(web) as remotes:
@@ -191,14 +193,14 @@ def test_half_an_answer_is_none(web: WebServer, kind: str, request_name: str) ->
 @pytest.mark.parametrize("kind", ["http", "s3"])
 @pytest.mark.parametrize("request_name", ["range", "ranges", "list"])
 def test_nonsense_is_no_answer(web: WebServer, kind: str, request_name: str) -> None:
-    web.misbehave = lambda handler: handler.answer(206, b"\xff<>" * 7, **{"Content-Range": "bytes"})
+    web.misbehave = lambda handler: handler.answer(206, b"\xff<>" * 7, {"Content-Range": "b"})
     with remotes_at(web) as remotes, pytest.raises((UnavailableError, MalformedError)):
         REQUESTS[request_name](remotes[kind])
 
 
 def test_another_range_than_the_one_asked_for_is_refused(web: WebServer) -> None:
     place = {"Content-Range": "bytes 5-9/10"}
-    web.misbehave = lambda handler: handler.answer(206, b"xxxxx", **place)
+    web.misbehave = lambda handler: handler.answer(206, b"xxxxx", place)
     with remotes_at(web) as remotes, pytest.raises(UnavailableError):
         remotes["http"].get_range("a", 0, 5)
 
@@ -222,14 +224,16 @@ def test_ranges_close_together_are_one_request(web: WebServer) -> None:
 
 def test_a_redirect_to_a_file_is_not_followed(web: WebServer) -> None:
     target = {"Location": "file:///etc/hostname"}
-    web.misbehave = lambda handler: handler.answer(302, **target)
+    web.misbehave = lambda handler: handler.answer(302, headers=target)
     for request in (REQUESTS["get"], REQUESTS["list"], REQUESTS["range"]):
         with remotes_at(web) as remotes, pytest.raises(UnavailableError, match="302"):
             request(remotes["http"])
 
 
 def test_redirects_without_end_end(web: WebServer) -> None:
-    web.misbehave = lambda handler: handler.answer(302, Location=web.url + handler.path)
+    web.misbehave = lambda handler: handler.answer(
+        302, headers={"Location": web.url + handler.path}
+    )
     with remotes_at(web) as remotes, pytest.raises(UnavailableError):
         remotes["http"].get("a", limit=10)
 
@@ -438,7 +442,11 @@ remote.close()
 
 
 def test_ctrl_c_does_not_wait_for_the_server(web: WebServer) -> None:
-    web.misbehave = lambda handler: bool(time.sleep(8)) or handler.answer(503)
+    def late(handler: RangedHandler) -> bool:
+        time.sleep(8)
+        return handler.answer(503)
+
+    web.misbehave = late
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, "s3://bucket", web.url],

@@ -14,6 +14,7 @@ import pytest
 from gitprov.cli.main import COMMANDS, cli
 from gitprov.config import Config, HooksConfig, StoreConfig
 from gitprov.config.anchors import AnchorsConfig
+from gitprov.config.remotes import KEYS as REMOTE_KEYS
 from gitprov.verify.policy import NETWORKS
 from tests.support.nodes import program
 
@@ -114,6 +115,8 @@ def test_the_tutorial_explains_every_key_of_the_configuration() -> None:
             known |= {f"{field.name}.{one.name}" for one in below}
         elif field.name == "anchors":
             known |= {f"anchors.{one.name}" for one in dataclasses.fields(AnchorsConfig)}
+        elif field.name == "remotes":
+            known |= {field.name, *REMOTE_KEYS}
         elif field.name != "policy":
             known.add(field.name)
     assert known <= named

@@ -14,7 +14,7 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -174,7 +174,7 @@ class RangedHandler(http.server.SimpleHTTPRequestHandler):
         if not self.web.misbehave(self):
             self.answer(501)
 
-    def answer(self, status: int, body: bytes = b"", **headers: str) -> bool:
+    def answer(self, status: int, body: bytes = b"", headers: Mapping[str, str] = {}) -> bool:
         """Sends a whole answer."""
         self.send_response(status)
         for name, value in headers.items():
@@ -205,7 +205,7 @@ class RangedHandler(http.server.SimpleHTTPRequestHandler):
         if first >= len(data):
             return self.answer(416)
         place = {"Content-Range": f"bytes {first}-{last}/{len(data)}"}
-        return self.answer(206, data[first : last + 1], **place)
+        return self.answer(206, data[first : last + 1], place)
 
 
 @contextlib.contextmanager
