@@ -159,6 +159,18 @@ class AnchorsConfig:
         return section.url is not None
 
 
+def wanted(key: str, value: Json) -> str | None:
+    """Returns what a key's value must be, in words, where it is not; None where it is.
+
+    Unlike the errors of `AnchorsConfig.of` it repeats nothing of the value, which may be secret.
+    """
+    try:
+        _CHECKS[key](value)
+    except ValueError as exc:
+        return str(exc)
+    return None
+
+
 _T = TypeVar("_T")
 
 

@@ -1,24 +1,30 @@
 """The configuration of the ML provenance system that gitprov generalises, read as it is.
 
 It comes as a mapping, or as JSON or YAML in a file, whole (below `blockchain`) or short. What it
-says is laid over this clone's own configuration; keys go beside it, and never into it.
+says is laid over this clone's own configuration; keys go beside it, and never into it. No error
+repeats a value: passwords and keys are among them.
 """
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from gitprov.config.anchors import NETWORKS
+from gitprov.config.anchors import NETWORKS, wanted
 from gitprov.core.canonical import Json
 from gitprov.errors import UsageError
 
 HASHES = ("blake3", "sha256", "sha3_256", "sha512", "blake2b")
 """What `hash_algorithm` may say. gitprov hashes with BLAKE3 whatever it is."""
 
+_DIGITS = re.compile(r"[0-9]{1,30}", re.ASCII)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _OUTSIDE = NETWORKS[1:]
+_WHOSE = "the tracker's configuration"
+_MAX_DEPTH = 12
+_CLOSE = 0.6
+"""How near a key must be to a known one to be taken for it: difflib's own measure."""
 
 _TOP = ("blockchain", "storage_options", "debug", "hash_algorithm")
 _BLOCKCHAIN = ("enabled", "networks", *_OUTSIDE, "storage_options", "debug", "hash_algorithm")
@@ -63,6 +69,8 @@ _SECTIONS: dict[str, dict[str, str]] = {
 """By network: the earlier key, and ours; "" where it is treated on its own."""
 
 _CHAINS = {"mainnet": "main", "testnet": "test", "bitcoin": "main"}
+_SECRETS = ("private_key", "password", "rpc_password")
+_URL_PASSWORD = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/:@?#]*:([^\s/@]+)@")
 _KEYS = {"ethereum": "GITPROV_ETHEREUM_KEY", "bitcoin": "GITPROV_BITCOIN_KEY"}
 
 
@@ -85,7 +93,7 @@ class LegacyConfig:
 
     enabled: bool = True
     networks: tuple[str, ...] | None = None
-    anchors: Mapping[str, Json] = field(default_factory=dict)
+    anchors: Mapping[str, Json] = field(default_factory=dict, repr=False)
     keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: float = 10.0
     before: bool = True
@@ -101,7 +109,7 @@ class LegacyConfig:
         Raises:
             UsageError: an unknown key or network, a wrong value, a variable that is not set.
         """
-        top = _expanded(dict(value), environ, "")
+        top = _expanded(dict(value), environ, "", _MAX_DEPTH)
         short = "blockchain" not in top
         _known(top, (*_TOP, *_BLOCKCHAIN) if short else _TOP, "")
         chain = dict(top) if short else {**_section(top, "blockchain")}
@@ -126,7 +134,7 @@ class LegacyConfig:
             networks=networks,
             anchors=anchors,
             keys=keys,
-            timeout=_timeout(_section(chain, "ipfs")),
+            timeout=_ipfs_timeout(_section(chain, "ipfs")),
             before=_flag(both, "store_before_training", default=True),
             after=_flag(both, "store_after_training", default=True),
             checkpoints=_flag(both, "store_epoch_checkpoints", default=False),
@@ -141,10 +149,14 @@ def _networks(chain: Mapping[str, Any], named: list[str]) -> tuple[str, ...] | N
     if value is None:
         return tuple(named) or None
     if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
-        raise UsageError("networks must be a list of names", hint=f"known: {', '.join(NETWORKS)}")
+        raise UsageError(
+            f"{_WHOSE}: networks must be a list of names", hint=f"known: {', '.join(NETWORKS)}"
+        )
     for one in value:
         if one not in NETWORKS:
-            raise UsageError(f"unknown network {one!r}", hint=f"known: {', '.join(NETWORKS)}")
+            raise UsageError(
+                f"{_WHOSE}: unknown network {one!r}", hint=f"known: {', '.join(NETWORKS)}"
+            )
     off = {name for name in _OUTSIDE if _section(chain, name).get("enabled") is False}
     return tuple(one for one in dict.fromkeys(value) if one != "tlog" and one not in off)
 
@@ -155,21 +167,28 @@ def _read_network(
     """Translates one network's section; returns whether it is switched on."""
     known = _SECTIONS[name]
     _known(section, tuple(known), f"{name}.")
-    ours: dict[str, Json] = {
-        known[key]: value
-        for key, value in section.items()
-        if known[key] and value not in (None, "")
-    }
+    ours: dict[str, Json] = {}
+    theirs: dict[str, str] = {}
+    for key, value in section.items():
+        if known[key] and value not in (None, ""):
+            ours[known[key]], theirs[known[key]] = _whole(value), key
     secret = section.get("private_key")
-    if secret:
+    if secret not in (None, ""):
         if not isinstance(secret, str):
-            raise UsageError(f"{name}.private_key must be a text")
+            raise UsageError(
+                f"{_WHOSE}: {name}.private_key must be a text",
+                hint='write it in quotes, "0x…": YAML takes bare hexadecimal digits for a number',
+            )
         keys[_KEYS[name]] = secret
         ours["key"] = f"env:{_KEYS[name]}"
     if name == "ethereum":
         _read_ethereum(section, ours)
     if name == "bitcoin" and isinstance(ours.get("chain"), str):
         ours["chain"] = _CHAINS.get(cast("str", ours["chain"]), ours["chain"])
+    for key, value in ours.items():
+        problem = wanted(key, value)
+        if problem is not None:
+            raise UsageError(f"{_WHOSE}: {name}.{theirs.get(key, key)} must be {problem}")
     enabled = _flag(section, "enabled", default=True)
     if enabled and ours:
         anchors[name] = ours
@@ -180,18 +199,31 @@ def _read_ethereum(section: Mapping[str, Any], ours: dict[str, Json]) -> None:
     if "mode" not in ours:
         # The earlier contract stores hashes; without one the digest goes into the data.
         ours["mode"] = "storage" if "contract" in ours else "calldata"
-    price = section.get("gas_price", "auto")
-    if isinstance(price, bool) or not (price == "auto" or isinstance(price, int)):
-        raise UsageError("ethereum.gas_price must be 'auto' or a whole number of wei")
-    if isinstance(price, int):
-        ours["max_fee_gwei"] = max(1, -(-price // 10**9))
+    price = _whole(section.get("gas_price", "auto"))
+    if isinstance(price, str) and _DIGITS.fullmatch(price):
+        price = int(price)
+    if price in ("auto", None, ""):
+        return
+    if isinstance(price, bool) or not isinstance(price, int) or price < 1:
+        raise UsageError(f"{_WHOSE}: ethereum.gas_price must be 'auto' or a whole number of wei")
+    ours["max_fee_gwei"] = -(-price // 10**9)
 
 
-def _timeout(section: Mapping[str, Any]) -> float:
+def _ipfs_timeout(section: Mapping[str, Any]) -> float:
     value = section.get("timeout", 10)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= 86_400:
-        raise UsageError("ipfs.timeout must be a number of seconds")
+        raise UsageError(f"{_WHOSE}: ipfs.timeout must be a number of seconds")
+    # Nothing here tries a number of times (the outbox tries until it is done), but a wrong value is
+    # a mistake all the same.
+    tries = section.get("retry_attempts", 0)
+    if isinstance(tries, bool) or not isinstance(tries, int) or tries < 0:
+        raise UsageError(f"{_WHOSE}: ipfs.retry_attempts must be a whole number, 0 or more")
     return float(value)
+
+
+def _whole(value: Any) -> Any:
+    """A number such as JSON's 2e5 as the whole number that it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _section(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -199,40 +231,82 @@ def _section(value: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if section is None:
         return {}
     if not isinstance(section, Mapping):
-        raise UsageError(f"{key} must be a mapping, not {type(section).__name__}")
+        raise UsageError(f"{_WHOSE}: {key} must be a mapping")
     return section
 
 
 def _flag(value: Mapping[str, Any], key: str, *, default: bool) -> bool:
     found = value.get(key, default)
     if not isinstance(found, bool):
-        raise UsageError(f"{key} must be true or false, not {found!r}")
+        raise UsageError(f"{_WHOSE}: {key} must be true or false")
     return found
 
 
 def _known(value: Mapping[str, Any], known: tuple[str, ...], prefix: str) -> None:
     for key in value:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1)
-            near = near or difflib.get_close_matches(str(key), known, n=1, cutoff=0.0)
             raise UsageError(
-                f"the configuration has the unknown key {prefix}{key}",
-                hint=f"did you mean {prefix}{near[0]}? known: {', '.join(dict.fromkeys(known))}",
+                f"{_WHOSE} has the unknown key {prefix}{key}", hint=_hint(str(key), known, prefix)
             )
 
 
-def _expanded(value: Any, environ: Mapping[str, str], where: str) -> Any:
+def _hint(key: str, known: tuple[str, ...], prefix: str) -> str:
+    """What was meant: a key of this place, else one of a section below, where it is near to one."""
+    listed = f"known: {', '.join(dict.fromkeys(known))}"
+    near = difflib.get_close_matches(key, known, n=1, cutoff=_CLOSE)
+    if near:
+        return f"did you mean {prefix}{near[0]}? {listed}"
+    below = {name: _SECTIONS[name] for name in known if name in _SECTIONS}
+    places = {one: f"{name}.{one}" for name, section in below.items() for one in section}
+    places |= {one: f"storage_options.{one}" for one in _STORAGE if "storage_options" in known}
+    near = difflib.get_close_matches(key, places, n=1, cutoff=_CLOSE)
+    return f"did you mean {prefix}{places[near[0]]}? {listed}" if near else listed
+
+
+def literal_secrets(value: Mapping[str, Any]) -> list[str]:
+    """Returns the names of passwords and keys that stand in a configuration as they are.
+
+    `${NAME}` and `env:NAME` only say where one is to be found. The configuration is as it was
+    written, not yet expanded.
+    """
+    return [*_literals(value, "", _MAX_DEPTH)]
+
+
+def _literals(value: Any, where: str, depth: int) -> Iterator[str]:
+    if isinstance(value, Mapping) and depth:
+        for key, one in value.items():
+            name = f"{where}.{key}" if where else str(key)
+            if key in _SECRETS and not isinstance(one, Mapping | list | tuple):
+                text = "" if one is None else _VARIABLE.sub("", str(one)).strip()
+                if text and not text.startswith("env:"):
+                    yield name
+            else:
+                yield from _literals(one, name, depth - 1)
+    elif isinstance(value, list | tuple) and depth:
+        for one in value:
+            yield from _literals(one, where, depth - 1)
+    elif isinstance(value, str):
+        found = _URL_PASSWORD.search(value)
+        if found is not None and _VARIABLE.sub("", found[1]):
+            yield where
+
+
+def _expanded(value: Any, environ: Mapping[str, str], where: str, depth: int) -> Any:
+    if isinstance(value, Mapping | list | tuple) and not depth:
+        raise UsageError(f"{_WHOSE} is nested deeper than {_MAX_DEPTH}")
     if isinstance(value, Mapping):
-        return {key: _expanded(one, environ, f"{where}{key}.") for key, one in value.items()}
+        return {
+            key: _expanded(one, environ, f"{where}{key}.", depth - 1) for key, one in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_expanded(one, environ, where) for one in value]
+        return [_expanded(one, environ, where, depth - 1) for one in value]
     if not isinstance(value, str):
         return value
 
     def replace(found: re.Match[str]) -> str:
         if found[1] not in environ:
             raise UsageError(
-                f"{where.rstrip('.')} names the variable {found[1]}, which is not set",
+                f"{_WHOSE}: {where.rstrip('.')} names the variable {found[1]}, which is not set",
                 hint=f"export {found[1]}=…",
             )
         return environ[found[1]]

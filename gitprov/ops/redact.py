@@ -48,20 +48,6 @@ class Redactor:
         pattern = "|".join(_pattern(text) for text in sorted(inside, key=len, reverse=True))
         self._inside = re.compile(pattern, re.IGNORECASE) if pattern else None
 
-    @classmethod
-    def of(cls, config: AnchorsConfig, environ: Mapping[str, str]) -> "Redactor":
-        """Knows the passwords and tokens of a configuration, and the keys of an environment."""
-        named = [config.bitcoin.password, config.ipfs.pinning_token]
-        urls = [
-            *(config.ethereum.url, config.bitcoin.url, config.ipfs.url, config.ipfs.pinning_url),
-            *config.ipfs.gateways,
-            *config.opentimestamps.calendars,
-        ]
-        secrets = [_resolved(one, environ) for one in named if one]
-        secrets += [password for url in urls if url for password in _passwords(url)]
-        secrets += [text for name, text in environ.items() if _KEY_VARIABLE.fullmatch(name)]
-        return cls(secrets)
-
     def holds_secret(self, text: str) -> bool:
         """Whether a text is, or has in it, one of the known secrets."""
         bare = text.strip()
@@ -118,9 +104,18 @@ class Redactor:
         return isinstance(number, str) and self.holds_secret(number)
 
 
-def url_password(text: str) -> bool:
-    """Whether a text is a URL with a password before its host."""
-    return _USERINFO.search(text) is not None
+def secrets_of(config: AnchorsConfig, environ: Mapping[str, str]) -> list[str]:
+    """Returns the passwords and tokens of a configuration, and the keys of an environment."""
+    named = [config.bitcoin.password, config.ipfs.pinning_token]
+    urls = [
+        *(config.ethereum.url, config.bitcoin.url, config.ipfs.url, config.ipfs.pinning_url),
+        *config.ipfs.gateways,
+        *config.opentimestamps.calendars,
+    ]
+    secrets = [_resolved(one, environ) for one in named if one]
+    secrets += [password for url in urls if url for password in _passwords(url)]
+    secrets += [text for name, text in environ.items() if _KEY_VARIABLE.fullmatch(name)]
+    return secrets
 
 
 def _pattern(secret: str) -> str:

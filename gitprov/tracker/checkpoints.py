@@ -18,6 +18,7 @@ def save_weights(model: Any, path: Path) -> Digest:
         EnvironmentFault: the file cannot be written.
     """
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file, save_model
     except ImportError:
         raise UnavailableError(
@@ -35,3 +36,5 @@ def save_weights(model: Any, path: Path) -> Digest:
         return Digest(blake3(max_threads=blake3.AUTO).update_mmap(path).digest())
     except OSError as exc:
         raise EnvironmentFault(f"cannot write {path}: {exc.strerror or exc}") from exc
+    except SafetensorError as exc:  # a full disk, in its words
+        raise EnvironmentFault(f"cannot write {path}: {exc}") from exc

@@ -56,11 +56,11 @@ class BlockchainManager:
         Returns:
             Network -> transaction id; a network that is down is left out, and tried again later.
         """
-        from gitprov.tracker.values import describe
+        from gitprov.tracker.recorded import Recorded
 
         digits = _digits(merkle_root_hash)
         leaf: Leaf = {
-            "metadata": describe(dict(metadata or {})),
+            "metadata": Recorded(metadata or {}, "metadata", self._session.redactor).json,
             "type": "hash",
             "value": digits,
         }

@@ -35,7 +35,9 @@ class Recorded:
         problems: what could not be, each with its place; empty when `keep` was not asked for.
     """
 
-    def __init__(self, value: object, place: str, redactor: Redactor, *, keep: bool = False) -> None:
+    def __init__(
+        self, value: object, place: str, redactor: Redactor, *, keep: bool = False
+    ) -> None:
         """Describes a value.
 
         Args:
@@ -69,9 +71,9 @@ class Recorded:
         if isinstance(value, list | tuple):
             with _Inside(self._above, value, place):
                 return [self._of(one, f"{place}[{i}]") for i, one in enumerate(value)]
-        if (is_tensor(value) or is_array(value)) and not tuple(value.shape):
-            value = value.item()  # a loss, as people mean it
         text = _text_of(value)
+        if text is None and (is_tensor(value) or is_array(value)) and not tuple(value.shape):
+            value = value.item()  # a loss, as people mean it
         try:
             return describe(value if text is None else text)
         except UsageError as exc:
@@ -127,10 +129,14 @@ class _Inside:
         self._above.pop()
 
 
-def _text_of(value: object) -> str | None:
+def _text_of(value: Any) -> str | None:
     """The text of a value that has no form of its own but one that everybody would write."""
-    if isinstance(value, str | int | float):
-        return None  # as some enumerations are
+    if isinstance(value, str):
+        return str.__str__(value)  # `str()` of an enumeration of texts gives its name
+    if isinstance(value, int | float):
+        return None
+    if is_array(value) and value.dtype.kind in "mM" and not value.shape:
+        return str(value)  # `item()` may give a number without its unit
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, _TIMES):
@@ -141,15 +147,13 @@ def _text_of(value: object) -> str | None:
 
 
 def _key_text(key: Any) -> str | None:
-    if isinstance(key, str):
-        return str.__str__(key) if isinstance(key, enum.Enum) else str(key)
     if isinstance(key, bool):
         return "true" if key else "false"
     if key is None:
         return "null"
     if isinstance(key, int | float):
         return str(int(key)) if isinstance(key, int) else repr(float(key))
-    if is_array(key) and not key.shape:
+    if is_array(key) and not key.shape and key.dtype.kind in "biuf":
         return _key_text(key.item())
     if isinstance(key, tuple):
         parts = [_key_text(one) for one in key]

@@ -193,9 +193,7 @@ def architecture_of(model: Any) -> Digest:
     """
     torch = sys.modules.get("torch")
     if torch is None or not isinstance(model, torch.nn.Module):
-        raise UsageError(
-            f"{a_type(model)} is not a torch.nn.Module", hint="pass the model itself"
-        )
+        raise UsageError(f"{a_type(model)} is not a torch.nn.Module", hint="pass the model itself")
     lines = []
     for name, module in model.named_modules():
         kind = type(module)

@@ -6,12 +6,13 @@ that training code written for it runs after changing its import line.
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from gitprov.errors import EnvironmentFault, GitprovError, UsageError
+from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.model.report import Report, Verdict
 from gitprov.model.run import Run, StageName, run_path
 from gitprov.ops.networks import network_states
@@ -19,7 +20,7 @@ from gitprov.ops.recording import Recording
 from gitprov.ops.verify_runs import verify_run
 from gitprov.tracker.privacy import PrivacyWatch
 from gitprov.tracker.report import report_json, report_markdown, verdict_json
-from gitprov.tracker.session import LOG, Config, Session, locators
+from gitprov.tracker.session import FAULTS, LOG, Config, Session, locators, warn
 
 if TYPE_CHECKING:
     from gitprov.core.canonical import Json
@@ -27,6 +28,15 @@ if TYPE_CHECKING:
     from gitprov.ops.statements import Witnessed
     from gitprov.tracker.torch_state import TensorCache
     from gitprov.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How a run ends: it is kept, as a fault may put the end off."""
+
+    outcome: Literal["completed", "failed"]
+    results: object = None
+    error: str | None = None
 
 
 class ProvenanceTracker:
@@ -59,9 +69,11 @@ class ProvenanceTracker:
             UsageError: the configuration cannot be used, or there is no repository here.
             UnavailableError: the repository has no commit yet.
         """
-        self.base_dir = Path(base_dir)
+        # Training code may change folders: everything of a run is written to one place.
+        self.base_dir = Path(os.path.abspath(base_dir))
         self._session = Session.begin(config)
         self._model: Any = None
+        self._ending: _Ending | None = None
         self._cache: TensorCache | None = None
         self._witnessed: dict[StageName, list[Witnessed]] = {}
         self._entries: dict[StageName, int] = {}
@@ -69,6 +81,7 @@ class ProvenanceTracker:
         with self._session.workspace() as ws:
             seed = self._session.environ.get("PYTHONHASHSEED")
             self._recording = Recording(ws, by="tracker", hash_seed=seed)
+        LOG.debug("run %s begins at commit %s", self.run_id, self.commit)
 
     @property
     def run_id(self) -> str:
@@ -110,6 +123,13 @@ class ProvenanceTracker:
         """
         from gitprov.tracker.samples import data_of
 
+        self._check()
+        if self._recording.run.stage("before") is not None:
+            LOG.warning(
+                "the data %r came after the stage before training, whose root does not bind it; "
+                "the one after does",
+                name,
+            )
         found = data_of(data)
         leaf: dict[str, Json] = {
             "count": found.count,
@@ -117,7 +137,8 @@ class ProvenanceTracker:
             "name": name,
             "root": str(found.root),
         }
-        self._recording.add("data", leaf)
+        self._add("data", leaf)
+        LOG.debug("data %r: %s, %s of form %s", name, found.root, found.count, found.form)
         return str(found.root)
 
     def track_model(self, model: Any) -> str:
@@ -130,8 +151,11 @@ class ProvenanceTracker:
         Returns:
             The weights root.
         """
+        self._check()
+        root = str(self._add_model(model).root)
         self._model = model
-        return str(self._add_model(model).root)
+        LOG.debug("model: %s", root)
+        return root
 
     def store_merkle_on_blockchain_before_training(
         self, training_config: Mapping[str, Any] | None = None
@@ -142,14 +166,15 @@ class ProvenanceTracker:
             Network -> transaction id; `tlog` is the log, with the entry's number. A network that is
             down is left out: its work stays in the outbox.
         """
-        from gitprov.tracker.values import describe
-
-        if self._recording.run.stage("before") is not None:
+        self._check()
+        if "before" in self._entries:
             raise UsageError(f"the stage before training of {self.run_id} is logged already")
-        self._recording.add("config", {"value": describe(dict(training_config or {}))})
-        with self._session.workspace() as ws:
-            self._entries["before"] = self._recording.enter(ws, "before")
-            return self._witness(ws, "before", wanted=self._session.config.before)
+        # After a fault the stage may be there and not in the log: then only that is left.
+        if self._recording.run.stage("before") is None:
+            config = self._recorded(training_config or {}, "config")
+            self._add_what_changed()
+            self._add("config", {"value": config})
+        return self._log("before")
 
     def track_epoch(
         self, epoch: int, metrics: Mapping[str, Any] | None = None, model: Any = None
@@ -159,6 +184,10 @@ class ProvenanceTracker:
         Tensors that did not change since the last call, by identity and version counter, are not
         hashed again. A write through `.data` or a numpy view does not count the version up: it is
         seen by `track_model` and after training, which trust no counter.
+
+        Raises:
+            UsageError: a metric or a tensor cannot be recorded, or the run has ended. What a disk
+                refuses is logged as a warning, and stops no training.
         """
         self.add_epoch(epoch, metrics, *self.digest_epoch(epoch, model))
 
@@ -167,6 +196,7 @@ class ProvenanceTracker:
 
         The callbacks of frameworks use it, which tell an epoch's metrics only after its end.
         """
+        self._check()
         if model is None:
             return None, None
         weights = str(self._weights(model, cached=True).root)
@@ -181,25 +211,29 @@ class ProvenanceTracker:
         checkpoint: str | None,
     ) -> None:
         """Records one epoch with what `digest_epoch` gave at its end."""
-        from gitprov.tracker.values import describe, plain_numbers
-
+        self._check()
         leaf: dict[str, Json] = {
             "checkpoint": checkpoint,
-            "epoch": describe(epoch),
-            "metrics": describe(plain_numbers(metrics or {})),
+            "epoch": self._recorded(epoch, "epoch"),
+            "metrics": self._recorded(metrics or {}, "metrics"),
             "weights": weights,
         }
-        self._recording.add("epoch", leaf, durable=False)
+        self._add("epoch", leaf, durable=False)
+        LOG.debug("epoch %s: weights %s, checkpoint %s", epoch, weights, checkpoint)
 
     def store_merkle_on_blockchain_after_training(
         self, training_results: Mapping[str, Any] | None = None
     ) -> dict[str, str]:
         """Adds the results and the trained model, ends the run, logs and anchors its root.
 
+        The training is over, so nothing that can be recorded is lost for what cannot: that is
+        named in a warning, and `{"$unrecorded": "<type>"}` stands in its place.
+
         Returns:
             As for the stage before.
         """
-        return self._end("completed", results=dict(training_results or {}))
+        self._check(ending=True)
+        return self._end(_Ending("completed", {} if training_results is None else training_results))
 
     def verify_blockchain_provenance(self) -> dict[str, Any]:
         """Judges this run by its file, the notes, the logs, and what the networks say now.
@@ -208,6 +242,7 @@ class ProvenanceTracker:
             `chain_integrity` (whether everything that was checked holds), `verdict`, `run`, and
             `stages`: by stage and network, `verdict` and `detail`; `findings` has all of them.
         """
+        self._check_ours()
         report = self._judged()
         return {
             "chain_integrity": report.verdict is Verdict.PASS,
@@ -251,6 +286,7 @@ class ProvenanceTracker:
         Returns:
             The JSON file's path.
         """
+        self._check_ours()
         path = Path(output_path or self.base_dir / f"blockchain_report_{self.run_id}.json")
         report = self._judged()
         status = self.get_blockchain_status()
@@ -264,9 +300,14 @@ class ProvenanceTracker:
         return path
 
     def save(self) -> Path:
-        """Writes the run's file, which every other call has done already; returns its path."""
+        """Writes the run's file, which every other call has done already; returns its path.
+
+        Raises:
+            EnvironmentFault: it cannot be written.
+        """
         from gitprov.ops.runs import save_run
 
+        self._check_ours()
         return Path(save_run(self._recording.worktree, self._recording.run))
 
     def __enter__(self) -> Self:
@@ -278,13 +319,18 @@ class ProvenanceTracker:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> Literal[False]:
-        """Ends the run if nothing has: as failed, with the error's type, after an exception."""
-        if not self._recording.open:
+        """Ends the run if nothing has: as failed, with the error's type, after an exception.
+
+        A program that leaves by `sys.exit()` or `sys.exit(0)` is done, and not failed. A forked
+        child, which has only a copy of the run, ends nothing.
+        """
+        del trace
+        if not self._recording.is_ours or not self._recording.open:
             return False
-        if kind is None:
-            self._end("completed", results=None)
-            return False
-        self.fail(kind.__name__)
+        if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
+            self._end(_Ending("completed"))
+        else:
+            self.fail(kind.__name__)
         return False
 
     def fail(self, error: str) -> None:
@@ -294,31 +340,99 @@ class ProvenanceTracker:
             error: what kind of error ended it.
         """
         try:
-            self._end("failed", results=None, error=error)
-        except GitprovError as exc:
-            LOG.warning("the failed run %s could not be recorded: %s", self.run_id, exc)
+            self._check(ending=True)
+            self._end(_Ending("failed", error=error))
+        except Exception as exc:  # noqa: BLE001  # whatever it is, it must not hide the first error
+            warn(exc, f"the failed run {self.run_id} could not be recorded")
 
-    def _end(
-        self,
-        outcome: Literal["completed", "failed"],
-        *,
-        results: Mapping[str, Any] | None,
-        error: str | None = None,
-    ) -> dict[str, str]:
-        from gitprov.tracker.values import describe, plain_numbers
+    def _end(self, ending: "_Ending") -> dict[str, str]:
+        """Adds what is known at the end, once, and ends the run; may be repeated after a fault."""
+        if self._ending is None:
+            if ending.results is not None:
+                results = self._recorded(ending.results, "results", keep=True)
+                self._add("results", {"value": results})
+            self._try_to("digest the trained model", self._add_trained)
+            self._try_to("tell the privacy budget", self._add_budget)
+            self._ending = ending
+        return self._log("after")
 
-        if not self._recording.open:
-            raise UsageError(f"the run {self.run_id} has ended")
-        if results is not None:
-            self._recording.add("results", {"value": describe(plain_numbers(results))})
+    def _log(self, stage: StageName) -> dict[str, str]:
+        """Enters a stage into the log, and has it witnessed; what a fault keeps back is said."""
+        try:
+            with self._session.workspace() as ws:
+                if "before" not in self._entries:
+                    self._entries["before"] = self._recording.enter(ws, "before")
+                if self._ending is not None:
+                    outcome, error = self._ending.outcome, self._ending.error
+                    self._entries["after"] = self._recording.end(ws, outcome, error=error)
+                LOG.debug("the stage %r is entry %d of the log", stage, self._entries[stage])
+                config = self._session.config
+                wanted = config.before if stage == "before" else config.after
+                return self._witness(ws, stage, wanted=wanted)
+        except FAULTS as exc:
+            warn(exc, f"the stage {stage!r} of the run {self.run_id} is not in the log yet")
+            return {}
+
+    def _add(self, kind: str, fields: "Mapping[str, Json]", *, durable: bool = True) -> None:
+        """Adds a leaf; where its file cannot be written, it goes with the next one."""
+        try:
+            self._recording.add(kind, fields, durable=durable)
+        except UsageError:
+            raise
+        except FAULTS as exc:
+            warn(exc, f"the {kind} of the run {self.run_id} is not in its file yet")
+
+    def _add_what_changed(self) -> None:
+        """Adds torch and the seeds once more: training code imports and sets them after us."""
+        from gitprov.ops.environment import changeable
+
+        [first, *_] = self._recording.run.of_type("environment")
+        now = changeable(self._session.environ.get("PYTHONHASHSEED"))
+        changed = {key: value for key, value in now.items() if first.get(key) != value}
+        if changed:
+            self._add("environment", changed)
+
+    def _add_trained(self) -> None:
         if self._model is not None:
             self._add_model(self._model)
+
+    def _add_budget(self) -> None:
         budget = self._privacy.budget(self._recording.run)
         if budget is not None:
-            self._recording.add("privacy", budget)
-        with self._session.workspace() as ws:
-            self._entries["after"] = self._recording.end(ws, outcome, error=error)
-            return self._witness(ws, "after", wanted=self._session.config.after)
+            self._add("privacy", budget)
+
+    def _try_to(self, what: str, do: Callable[[], None]) -> None:
+        """Does something at the end of a training, whose record must not be lost for it."""
+        try:
+            do()
+        except Exception as exc:  # noqa: BLE001  # a CUDA error, a model that is gone: anything
+            warn(exc, f"the run {self.run_id} ends without this: could not {what}")
+
+    def _recorded(self, value: object, place: str, *, keep: bool = False) -> "Json":
+        from gitprov.tracker.recorded import Recorded
+
+        done = Recorded(value, place, self._session.redactor, keep=keep)
+        for problem in done.problems:
+            LOG.warning("not recorded as it is: %s", problem)
+        return done.json
+
+    def _check(self, *, ending: bool = False) -> None:
+        """Refuses to go on with a run that has ended, or is another process's.
+
+        Raises:
+            UsageError: it is so.
+        """
+        self._check_ours()
+        # Its last leaf may be there while the log was out of reach: nothing may follow that leaf.
+        if not self._recording.open or (self._ending is not None and not ending):
+            raise UsageError(f"the run {self.run_id} has ended")
+
+    def _check_ours(self) -> None:
+        if not self._recording.is_ours:
+            raise UsageError(
+                f"the run {self.run_id} belongs to another process, which began it",
+                hint="a process of its own begins a run of its own",
+            )
 
     def _witness(self, ws: "Workspace", stage: StageName, *, wanted: bool) -> dict[str, str]:
         networks = self._session.networks(ws) if wanted else ()
@@ -340,7 +454,7 @@ class ProvenanceTracker:
             "tied": dict(weights.tied),
             "weights": str(weights.root),
         }
-        self._recording.add("model", leaf)
+        self._add("model", leaf)
         return weights
 
     def _weights(self, model: Any, *, cached: bool) -> "ModelWeights":
@@ -362,12 +476,18 @@ class ProvenanceTracker:
             self._cache = TensorCache()
         return weights_of_state(state, self._cache)
 
-    def _keep_checkpoint(self, epoch: int, model: Any) -> str:
-        """Writes an epoch's weights below `base_dir`; returns the file's digest."""
+    def _keep_checkpoint(self, epoch: int, model: Any) -> str | None:
+        """Writes an epoch's weights below `base_dir`; returns the file's digest, None for none."""
         from gitprov.tracker.checkpoints import save_weights
 
         path = self.base_dir / self.run_id / f"epoch-{int(epoch):04d}.safetensors"
-        return str(save_weights(model, path))
+        try:
+            return str(save_weights(model, path))
+        except UsageError:
+            raise
+        except FAULTS as exc:
+            warn(exc, f"epoch {epoch} is recorded without its checkpoint")
+            return None
 
     def _judged(self) -> Report:
         with self._session.workspace() as ws:

@@ -92,7 +92,7 @@ def test_a_gas_price_in_wei_is_a_cap() -> None:
         ({"ipfs": {"timeout": 0}}, "seconds", None),
         ({"ipfs": 3}, "must be a mapping", None),
         ({"hash_algorithm": "crc32"}, "crc32", "blake3"),
-        ({"storage_options": {"store_always": True}}, "store_always", "did you mean"),
+        ({"storage_options": {"store_befor": True}}, "store_befor", "did you mean"),
         ({"ethereum": {"url": "${NOWHERE}"}}, "NOWHERE, which is not set", "export NOWHERE"),
     ],
 )
