@@ -1,0 +1,275 @@
+"""`gitprov push`, `fetch`, `pull`: what commits need, to a remote and from it."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import UnavailableError, UsageError
+from gitprov.model.manifest import Manifest
+from gitprov.model.record import ArtifactLeaf
+from gitprov.ops.compare import leaf_entry
+from gitprov.ops.manifests import find, loader
+from gitprov.ops.record import compute_record
+from gitprov.store.base import BlobStore
+from gitprov.store.remote import Remote, Wanted
+from gitprov.store.remote_fetch import Fetcher, refuse_wrong
+from gitprov.store.transport import Transport
+from gitprov.workspace import Workspace
+
+_CACHE = "remotes"
+
+
+class Meter(Protocol):
+    """Is told of work that was found and of work that is done: objects, bytes."""
+
+    def found(self, files: int, size: int) -> None:
+        """More work is known of."""
+        ...
+
+    def done(self, files: int, size: int) -> None:
+        """Work is finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Transferred:
+    """What a transfer did, or would do.
+
+    Attributes:
+        url: the remote.
+        commits: how many commits were looked at.
+        objects: blobs and manifests that travelled, or would.
+        size: their bytes, before packing.
+        travelled: the bytes that travelled.
+        there: objects that were there already.
+        absent: digests that neither side has.
+    """
+
+    url: str
+    commits: int
+    objects: int
+    size: int
+    travelled: int
+    there: int
+    absent: tuple[bytes, ...] = ()
+
+
+def push(
+    ws: Workspace,
+    transport: Transport,
+    revs: Sequence[str],
+    *,
+    everything: bool = False,
+    jobs: int = 4,
+    dry_run: bool = False,
+    meter: Meter | None = None,
+) -> Transferred:
+    """Sends the data of commits to a remote; only what it lacks travels.
+
+    Raises:
+        UnavailableError: the store lacks some of it, or the remote cannot be reached.
+    """
+    if transport.read_only:
+        raise UsageError(f"{transport.url} can only be read")
+    commits = _commits(ws, revs, everything=everything)
+    leaves = _leaves(ws, commits)
+    wanted, absent = _needed(ws.store, [(leaf.root.raw, leaf.entry == "dir") for leaf in leaves])
+    with Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote:
+        try:
+            remote.connect(create=not dry_run)
+        except UnavailableError:
+            if not dry_run:
+                raise
+        there = remote.has(wanted)
+        absent = [digest for digest in absent if remote.place(digest) is None]
+        if absent:
+            raise _missing(absent)
+        lacking = [one for one in wanted if one not in there]
+        size = sum(ws.store.size(one.digest) for one in lacking)
+        if dry_run:
+            return Transferred(transport.url, len(commits), len(lacking), size, 0, len(there))
+        if meter is not None:
+            meter.found(len(lacking), size)
+        done = remote.push(ws.store, lacking, jobs=jobs, sent=None if meter is None else meter.done)
+    return Transferred(transport.url, len(commits), len(lacking), size, done.sent_bytes, len(there))
+
+
+def fetch(
+    ws: Workspace,
+    transport: Transport,
+    revs: Sequence[str],
+    *,
+    everything: bool = False,
+    paths: Sequence[RepoPath] = (),
+    jobs: int = 4,
+    dry_run: bool = False,
+    meter: Meter | None = None,
+) -> Transferred:
+    """Fetches the data of commits, or of some paths in them, into the store.
+
+    Every object is checked as it arrives. An interrupted fetch keeps what came; the next one goes
+    on from there.
+
+    Raises:
+        UnavailableError: the remote cannot be reached.
+        VerificationError: the remote has something wrongly; the rest has come.
+    """
+    commits = _commits(ws, revs, everything=everything)
+    leaves = _leaves(ws, commits)
+    tmp = os.path.join(ws.store_path, "tmp")
+    with (
+        Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote,
+        ThreadPoolExecutor(max_workers=jobs) as pool,
+        ws.store.writer() as writer,
+    ):
+        remote.connect(create=False)
+        os.makedirs(tmp, exist_ok=True)
+        fetcher = Fetcher(remote, writer, pool, jobs, tmp)
+        # Manifests first, level by level: they say what else is needed.
+        files = _follow(ws, fetcher, leaves, paths, dry_run=dry_run)
+        lacking = files - ws.store.has(files)
+        wanted = [Wanted(digest, is_manifest=False) for digest in sorted(lacking)]
+        known = [one for one in wanted if (place := remote.place(one.digest)) is not None and place]
+        size = sum(place.size for one in known if (place := remote.place(one.digest)) is not None)
+        if dry_run:
+            absent = tuple(one.digest for one in wanted if remote.place(one.digest) is None)
+            there = len(files) - len(lacking)
+            return Transferred(transport.url, len(commits), len(known), size, 0, there, absent)
+        if meter is not None:
+            meter.found(len(wanted), size)
+        fetcher.fetch(wanted, None if meter is None else meter.done)
+    result = fetcher.result
+    refuse_wrong(result, transport.url)
+    return Transferred(
+        transport.url,
+        len(commits),
+        result.objects,
+        size,
+        result.received_bytes,
+        len(files) - len(lacking),
+        tuple(result.absent),
+    )
+
+
+def _follow(
+    ws: Workspace,
+    fetcher: Fetcher,
+    leaves: Iterable[ArtifactLeaf],
+    paths: Sequence[RepoPath],
+    *,
+    dry_run: bool,
+) -> set[bytes]:
+    """Brings the manifests of artifacts, and returns the files below them."""
+    del dry_run  # manifests are small, and without them nobody knows what would travel
+    files: set[bytes] = set()
+    folders: set[bytes] = set()
+    for leaf in leaves:
+        for top in _tops(ws, fetcher, leaf, paths):
+            (folders if top[1] else files).add(top[0])
+    done: set[bytes] = set()
+    while folders:
+        _bring_manifests(ws, fetcher, folders)
+        done |= folders
+        below: set[bytes] = set()
+        for root, data in ws.store.read_many(ws.store.has(folders)):
+            for entry in _parse(root, data).entries:
+                (below if entry.kind == "d" else files).add(entry.digest)
+        folders = below - done
+    return files
+
+
+def _tops(
+    ws: Workspace, fetcher: Fetcher, leaf: ArtifactLeaf, paths: Sequence[RepoPath]
+) -> list[tuple[bytes, bool]]:
+    """What of an artifact is wanted: all of it, or what lies at the paths."""
+    where = leaf.path.encode()
+    top = leaf_entry(leaf)
+    if not paths:
+        return [(top.digest, top.kind == "d")]
+    found: list[tuple[bytes, bool]] = []
+    for path in paths:
+        if path.raw == where or where.startswith(path.raw + b"/"):
+            return [(top.digest, top.kind == "d")]
+        if not path.raw.startswith(where + b"/"):
+            continue
+        parts = path.raw[len(where) + 1 :].split(b"/")
+        for depth in range(len(parts)):
+            folder = top if not depth else find(loader(ws.store), top, parts[:depth])
+            if folder is not None and folder.kind == "d":
+                _bring_manifests(ws, fetcher, {folder.digest})
+        entry = find(loader(ws.store), top, parts)
+        if entry is not None:
+            found.append((entry.digest, entry.kind == "d"))
+    return found
+
+
+def _bring_manifests(ws: Workspace, fetcher: Fetcher, roots: set[bytes]) -> None:
+    lacking = roots - ws.store.has(roots)
+    if lacking:
+        fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(lacking))
+
+
+def _needed(
+    store: BlobStore, tops: Iterable[tuple[bytes, bool]]
+) -> tuple[list[Wanted], list[bytes]]:
+    """Everything below artifacts, manifests too; and what the store lacks of it."""
+    files: set[bytes] = set()
+    folders: set[bytes] = set()
+    for digest, is_folder in tops:
+        (folders if is_folder else files).add(digest)
+    done: set[bytes] = set()
+    absent: set[bytes] = set()
+    while folders:
+        done |= folders
+        here = store.has(folders)
+        absent |= folders - here
+        below: set[bytes] = set()
+        for root, data in store.read_many(here):
+            for entry in _parse(root, data).entries:
+                (below if entry.kind == "d" else files).add(entry.digest)
+        folders = below - done
+    have = store.has(files)
+    absent |= files - have
+    wanted = [Wanted(digest, is_manifest=False) for digest in sorted(have)]
+    wanted += [Wanted(digest, is_manifest=True) for digest in sorted(done - absent)]
+    return wanted, sorted(absent)
+
+
+def _parse(root: bytes, data: bytes) -> Manifest:
+    manifest = Manifest.parse(data)
+    if manifest.root.raw != root:
+        raise UsageError(f"blake3:{root.hex()} is the digest of a file, not of a folder")
+    return manifest
+
+
+def _leaves(ws: Workspace, commits: Iterable[str]) -> list[ArtifactLeaf]:
+    """The artifacts of commits, each version once."""
+    found: Mapping[tuple[str, bytes], ArtifactLeaf] = {
+        (leaf.path, leaf.root.raw): leaf
+        for commit in commits
+        for leaf in compute_record(ws, commit).artifacts
+    }
+    ws.digests.save()
+    return list(found.values())
+
+
+def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[str]:
+    if everything:
+        if revs:
+            raise UsageError("give revisions or --all, not both")
+        return ws.repo.rev_list(everything=True)
+    commits: list[str] = []
+    for rev in revs or ["HEAD"]:
+        commits += ws.repo.rev_list(rev) if ".." in rev else [ws.repo.resolve(rev)]
+    return list(dict.fromkeys(commits))
+
+
+def _missing(absent: Sequence[bytes]) -> UnavailableError:
+    more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+    return UnavailableError(
+        f"the store lacks blake3:{absent[0].hex()}{more}, and the remote does not have it either",
+        hint="`gitprov status` names the files; `gitprov add` brings them back",
+    )

@@ -1,0 +1,338 @@
+"""A remote: what was pushed comes back, whatever was pushed before, and nothing wrong gets in."""
+
+import os
+import random
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gitprov.core import car
+from gitprov.core.canonical import dumps
+from gitprov.errors import MalformedError, UnavailableError, UsageError, VerificationError
+from gitprov.model.entry import Entry as ManifestEntry
+from gitprov.model.manifest import Manifest
+from gitprov.model.remote_index import (
+    KINDS,
+    Entry,
+    Recipe,
+    format_index,
+    format_recipe,
+    parse_index,
+    parse_recipe,
+    recipe_blocks,
+)
+from gitprov.store.local import LocalStore
+from gitprov.store.remote import Remote, Wanted
+from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
+from gitprov.store.transport import Range, Source
+from gitprov.store.transport_folder import FolderTransport
+
+DIGESTS = st.binary(min_size=32, max_size=32)
+MIB = 1 << 20
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+class Counting(FolderTransport):
+    """A folder that counts what is asked of it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self.asked: list[str] = []
+
+    def get(self, name: str, *, limit: int) -> bytes:
+        self.asked.append(name)
+        return super().get(name, limit=limit)
+
+    def get_ranges(self, name: str, ranges: Sequence[Range]) -> list[bytes]:
+        self.asked.append(name)
+        return super().get_ranges(name, ranges)
+
+    def put(self, name: str, data: Source) -> bool:
+        self.asked.append(f"put {name}")
+        return super().put(name, data)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    (tmp_path / "remote").mkdir()
+    return tmp_path / "remote"
+
+
+@contextmanager
+def remote(place: Path, cache: str = "cache", *, create: bool = True) -> Iterator[Remote]:
+    with Remote(Counting(str(place)), str(place.parent / cache)) as made:
+        made.connect(create=create)
+        yield made
+
+
+def stored(folder: Path, blobs: Sequence[bytes]) -> tuple[LocalStore, list[Wanted]]:
+    store = LocalStore(str(folder))
+    wanted = []
+    with store.writer() as writer:
+        for data in blobs:
+            wanted.append(Wanted(writer.add(data), is_manifest=False))
+    return store, wanted
+
+
+def fetched(made: Remote, folder: Path, wanted: Sequence[Wanted]) -> tuple[LocalStore, Fetched]:
+    store = LocalStore(str(folder))
+    temporary = folder.parent / "tmp"
+    temporary.mkdir(exist_ok=True)
+    with ThreadPoolExecutor(2) as pool, store.writer() as writer:
+        fetcher = Fetcher(made, writer, pool, 2, str(temporary))
+        fetcher.fetch(wanted)
+    return store, fetcher.result
+
+
+SIZES = [0, 1, 100, 256 * 1024, MIB - 1, MIB, MIB + 1, 3 * MIB + 7, 9 * MIB]
+
+
+def test_blobs_of_all_sizes_come_back(tmp_path: Path, place: Path) -> None:
+    blobs = [noise(size, size) for size in SIZES]
+    store, wanted = stored(tmp_path / "a", blobs)
+    with remote(place) as made:
+        done = made.push(store, wanted)
+        assert done.objects == len(blobs)
+    with remote(place, "other", create=False) as made:
+        back, result = fetched(made, tmp_path / "b", wanted)
+    assert not result.absent
+    assert not result.wrong
+    for one, data in zip(wanted, blobs, strict=True):
+        with back.open(one.digest) as file:
+            assert file.read() == data
+
+
+def test_manifests_come_back_small_and_large(tmp_path: Path, place: Path) -> None:
+    store = LocalStore(str(tmp_path / "a"))
+    wanted = []
+    with store.writer() as writer:
+        for count in (0, 3, 30_000):
+            entries = [
+                ManifestEntry(b"%06d" % number, "f", blake3(b"%d" % number).digest(), 5)
+                for number in range(count)
+            ]
+            manifest = Manifest.of(entries)
+            writer.add_manifest(manifest.root.raw, manifest.to_bytes())
+            wanted.append(Wanted(manifest.root.raw, is_manifest=True))
+    with remote(place) as made:
+        made.push(store, wanted)
+        kind = made.place(wanted[-1].digest)
+        assert kind is not None
+        assert kind.kind == "M"
+        back, result = fetched(made, tmp_path / "b", wanted)
+    assert result.objects == 3
+    for one in wanted:
+        assert back.read(one.digest) == store.read(one.digest)
+
+
+def test_what_is_there_does_not_travel_again(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(1000), noise(5 * MIB)])
+    with remote(place) as made:
+        made.push(store, wanted)
+    with remote(place) as made:
+        again = made.push(store, wanted)
+        assert again.sent_bytes == 0
+        transport = made.transport
+        assert isinstance(transport, Counting)
+        assert not [name for name in transport.asked if name.startswith(("put", "packs"))]
+        assert [name for name in transport.asked if name.startswith("index")] == []
+
+
+def test_one_byte_in_front_of_a_large_file_sends_a_chunk_or_two(
+    tmp_path: Path, place: Path
+) -> None:
+    data = noise(64 * MIB)
+    store, wanted = stored(tmp_path / "a", [data])
+    with remote(place) as made:
+        made.push(store, wanted)
+    store, wanted = stored(tmp_path / "a", [b"x" + data])
+    with remote(place) as made:
+        assert made.push(store, wanted).sent_bytes < 3 * MIB
+        back, _result = fetched(made, tmp_path / "b", wanted)
+        with back.open(wanted[0].digest) as file:
+            assert file.read() == b"x" + data
+
+
+def test_many_small_files_travel_in_few_requests(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [b"%d" % number * 100 for number in range(5000)])
+    with remote(place) as made:
+        made.push(store, wanted)
+        transport = made.transport
+        assert isinstance(transport, Counting)
+        assert len([name for name in transport.asked if name.startswith("put")]) == 3
+        transport.asked.clear()
+        fetched(made, tmp_path / "b", wanted)
+        assert len(transport.asked) == 1
+
+
+def test_a_pack_is_an_archive_that_ipfs_reads(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(1000), noise(3 * MIB, 2)])
+    with remote(place) as made:
+        made.push(store, wanted)
+    blocks = 0
+    for path in (place / "packs").iterdir():
+        assert path.name == f"{blake3(path.read_bytes()).hexdigest()}.car"
+        with path.open("rb") as file:
+            roots, found = car.read(file)
+            assert len(roots) == 1
+            blocks += sum(block.is_raw for block in found)
+    assert blocks >= 4
+
+
+@pytest.mark.parametrize("size", [1000, 3 * MIB])
+def test_wrong_bytes_are_named_and_never_enter_the_store(
+    tmp_path: Path, place: Path, size: int
+) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(size), b"good"])
+    with remote(place) as made:
+        made.push(store, wanted)
+        where = made.place(wanted[0].digest) if size < MIB else None
+        if where is None:
+            where = next(p for d, p in made._chunks.items() if p.kind == "c" and p.size > 5000)
+    pack = place / "packs" / f"{where.pack}.car"
+    data = bytearray(pack.read_bytes())
+    data[where.offset + 10] ^= 1
+    pack.chmod(0o600)
+    pack.write_bytes(data)
+    with remote(place, create=False) as made:
+        back, result = fetched(made, tmp_path / "b", wanted)
+        assert [digest for digest, _ in result.wrong] == [wanted[0].digest]
+        with pytest.raises(VerificationError, match=wanted[0].digest.hex()):
+            refuse_wrong(result, "there")
+    assert back.has([one.digest for one in wanted]) == {wanted[1].digest}
+
+
+def test_a_pack_cut_short_is_no_data(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(100_000)])
+    with remote(place) as made:
+        made.push(store, wanted)
+    [pack] = (place / "packs").iterdir()
+    pack.chmod(0o600)
+    os.truncate(pack, 5000)
+    with remote(place, create=False) as made, pytest.raises(UnavailableError):
+        fetched(made, tmp_path / "b", wanted)
+
+
+def test_a_damaged_index_is_refused_and_a_damaged_copy_fetched_again(
+    tmp_path: Path, place: Path
+) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(1000)])
+    with remote(place) as made:
+        made.push(store, wanted)
+    with remote(place) as made:
+        [kept] = (tmp_path / "cache" / made.id).iterdir()
+    kept.write_bytes(b"junk")
+    with remote(place) as made:
+        assert made.has(wanted) == set(wanted)
+    [index] = (place / "index").iterdir()
+    index.chmod(0o600)
+    index.write_bytes(index.read_bytes()[:-1] + b"x")
+    with pytest.raises(MalformedError, match="no index of a pack, or damaged"), remote(place, "x"):
+        pass
+
+
+def test_what_a_remote_lost_is_not_believed_to_be_there(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(1000)])
+    with remote(place) as made:
+        made.push(store, wanted)
+    for index in (place / "index").iterdir():
+        index.unlink()
+    with remote(place) as made:
+        assert made.has(wanted) == set()
+        assert made.push(store, wanted).objects == 1
+
+
+def test_a_recipe_without_its_chunks_is_never_there(tmp_path: Path, place: Path) -> None:
+    """A push that dies: chunks may be there without the recipe, never the other way round."""
+    store, wanted = stored(tmp_path / "a", [noise(80 * MIB)])
+
+    class Dying(Counting):
+        left = 2
+
+        def put(self, name: str, data: Source) -> bool:
+            if name.startswith("packs/"):
+                Dying.left -= 1
+                if Dying.left < 0:
+                    raise UnavailableError("the line is dead")
+            return super().put(name, data)
+
+    with Remote(Dying(str(place)), str(tmp_path / "cache")) as made:
+        made.connect(create=True)
+        with pytest.raises(UnavailableError):
+            made.push(store, wanted)
+    with remote(place) as made:
+        assert made.has(wanted) == set()
+        done = made.push(store, wanted)
+        assert 0 < done.sent_bytes < 60 * MIB  # what had arrived did not travel again
+        _, result = fetched(made, tmp_path / "b", wanted)
+        assert result.objects == 1
+
+
+def test_a_newer_layout_and_no_remote_at_all_are_told_apart(place: Path) -> None:
+    with pytest.raises(UnavailableError, match="nothing was pushed"), remote(place, create=False):
+        pass
+    newer = {"gitprov": 2, "id": "0" * 32, "type": "remote"}
+    (place / "gitprov-remote").write_bytes(dumps(newer) + b"\n")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="has the layout 2"), remote(place):
+        pass
+    (place / "gitprov-remote").write_bytes(b"something else")
+    with pytest.raises(MalformedError), remote(place):
+        pass
+
+
+def test_what_neither_side_has_is_named(tmp_path: Path, place: Path) -> None:
+    unknown = Wanted(bytes(32), is_manifest=False)
+    with remote(place) as made:
+        _, result = fetched(made, tmp_path / "b", [unknown])
+        assert result.absent == [bytes(32)]
+        with pytest.raises(UnavailableError):
+            made.push(LocalStore(str(tmp_path / "b")), [unknown])
+
+
+ENTRIES = st.builds(
+    Entry, st.sampled_from(KINDS), DIGESTS, st.integers(0, 1 << 40), st.integers(0, 1 << 20)
+)
+
+
+@given(st.lists(ENTRIES, max_size=20))
+def test_an_index_is_read_as_it_was_written(entries: list[Entry]) -> None:
+    data = format_index(entries)
+    assert set(parse_index(data, what="x")) == set(entries)
+    assert format_index(parse_index(data, what="x")) == data
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=3), st.data())
+def test_no_byte_of_an_index_can_be_changed(entries: list[Entry], data: st.DataObject) -> None:
+    good = format_index(entries)
+    at = data.draw(st.integers(0, len(good) - 1))
+    with pytest.raises(MalformedError):
+        parse_index(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :], what="x")
+
+
+CHUNKS = st.lists(st.tuples(DIGESTS, st.integers(1, 1 << 20)), max_size=10).map(tuple)
+
+
+@given(st.builds(Recipe, DIGESTS, st.integers(0, 1 << 60), DIGESTS, CHUNKS))
+def test_a_recipe_is_read_as_it_was_written(recipe: Recipe) -> None:
+    again = parse_recipe(format_recipe(recipe), what="x")
+    assert again == recipe or recipe.after == bytes(32)
+
+
+def test_a_very_large_recipe_is_several_blocks() -> None:
+    chunks = [(blake3(b"%d" % number).digest(), 1) for number in range(60_000)]
+    blocks = recipe_blocks(b"\x01" * 32, 60_000, chunks)
+    assert len(blocks) == 3
+    assert all(len(block) <= MIB for block in blocks)
+    parsed = [parse_recipe(block, what="x") for block in blocks]
+    assert parsed[0].after == b""
+    assert parsed[2].after == blake3(blocks[1]).digest()
+    assert [chunk for one in parsed for chunk in one.chunks] == chunks
