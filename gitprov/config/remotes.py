@@ -83,7 +83,7 @@ class RemotesConfig:
         """
         remotes = _section({}, tracked, tracked=True)
         remotes = _section(remotes, local, tracked=False)
-        # What this clone says about a shared remote stays when a revision without it is checked out.
+        # What a clone says about a shared remote stays when a revision without it is checked out.
         return cls({name: one for name, one in remotes.items() if one.url}, default)
 
     def chosen(self, name: str | None = None) -> RemoteConfig:

@@ -38,8 +38,7 @@ _T = TypeVar("_T")
 _TEMPORARY = ".gitprov-tmp"
 _STALE_SECONDS = 24 * 3600.0
 _PART = 1 << 18
-_REQUESTS = 128
-"""How many are under way at once: 32 KiB each, so 4 MiB."""
+_PIECE = 1 << 20
 
 
 class SftpTransport(Transport):
@@ -89,10 +88,7 @@ class SftpTransport(Transport):
             with self._opened(sftp, path, name) as (file, size):
                 if size > limit:
                     raise too_large(name, self.url, limit)
-                if not size:
-                    return b""
-                file.prefetch(size, _REQUESTS)
-                data = bytes(file.read(size))
+                data = _read(file, [(0, size)])[0]
             if len(data) != size:
                 raise cut_short(name, self.url, (0, size))
             return data
@@ -114,7 +110,7 @@ class SftpTransport(Transport):
                 for start, length in ranges:
                     if start + length > size:
                         raise cut_short(name, self.url, (start, length))
-                return [bytes(part) for part in file.readv(joined, _REQUESTS)] if joined else []
+                return _read(file, joined)
 
         found = dict(zip(joined, self._do(parts, name), strict=True))
         for wanted, data in found.items():
@@ -248,6 +244,23 @@ class SftpTransport(Transport):
                 return False
             raise
         return True
+
+
+def _read(file: Any, ranges: Sequence[Range]) -> Parts:
+    """Asks for all of them, then takes what comes.
+
+    Piece by piece: with each answer paramiko copies again what it has read of a piece so far.
+    """
+    pieces = [
+        (at, min(_PIECE, start + length - at))
+        for start, length in ranges
+        for at in range(start, start + length, _PIECE)
+    ]
+    found = iter(file.readv(pieces) if pieces else ())
+    return [
+        b"".join(bytes(next(found)) for _ in range(start, start + length, _PIECE))
+        for start, length in ranges
+    ]
 
 
 def _source(data: Source) -> BinaryIO:

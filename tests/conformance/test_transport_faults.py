@@ -18,6 +18,8 @@ from gitprov.store.transports import open_transport
 from tests.conformance.test_transport import BIG, HASTY
 from tests.support.mounts import tmpfs, why_no_mounts
 from tests.support.servers import (
+    ACCESS,
+    SECRET,
     Misbehaviour,
     RangedHandler,
     Server,
@@ -458,3 +460,47 @@ def test_ctrl_c_does_not_wait_for_the_server(web: WebServer) -> None:
     )
     assert done.stdout == "interrupted True\n", done.stderr
     assert time.monotonic() - began < 7
+
+
+def test_a_list_that_broke_in_the_middle_goes_on_there(tmp_path: Path) -> None:
+    with own_server("s3", tmp_path) as (server, opened):
+        folder = server.folder / "bucket" / "x" / "p"
+        folder.mkdir(parents=True)
+        names = [f"p/{number:05}" for number in range(4500)]
+        for name in names:
+            (folder.parent / name).write_bytes(b"1")
+        remote = opened(Patience(connect=1, silence=0.3, sending=1, pauses=(0.2,) * 20))
+        found = []
+        for number, one in enumerate(remote.list("p")):
+            found.append(one.name)
+            if number == 1200:
+                server.signal(signal.SIGSTOP)
+                threading.Timer(1.0, server.signal, [signal.SIGCONT]).start()
+        assert found == names
+        remote.close()
+
+
+def test_keys_of_a_profile_are_not_mixed_with_a_token_of_the_environment(
+    s3_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (s3_server.folder / "profiled").mkdir(exist_ok=True)
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(
+        f"[lab]\naws_access_key_id = {ACCESS}\naws_secret_access_key = {SECRET}\n"
+    )
+    # obstore reads the process's environment on its own.
+    wrong = {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "y",
+        "AWS_SESSION_TOKEN": "z",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_REGION": "nowhere",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(name, value)
+    options = {"endpoint": s3_server.endpoint, "profile": "lab", "region": "us-east-1"}
+    remote = open_transport(
+        "s3://profiled", options, {"HOME": str(tmp_path), **wrong}, patience=HASTY
+    )
+    assert remote.put(f"a{time.time_ns()}", b"1")
+    remote.close()

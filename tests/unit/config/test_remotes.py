@@ -153,6 +153,7 @@ def test_both_files_are_kept_apart() -> None:
     config = Config.of({"remotes": {"a": {}}, "remote_default": "a"}, {"remotes": {"b": {}}})
     assert config.remotes == ({"a": {}}, {"b": {}})
     assert config.remote_default == "a"
-    for wrong in ({"remotes": []}, {"remote_default": 1}):
-        with pytest.raises(UsageError):
-            Config.of(wrong, {})  # type: ignore[arg-type]  # as a file may say it
+    with pytest.raises(UsageError, match="remotes must be a mapping"):
+        Config.of({"remotes": []}, {})
+    with pytest.raises(UsageError, match="remote_default must be"):
+        Config.of({"remote_default": 1}, {})
