@@ -1,21 +1,23 @@
 """`gitprov run`: a command as a run, for code that does not import us."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
 from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.model.record import ArtifactLeaf
 from gitprov.model.run import Outcome, Run
+from gitprov.ops.networks import anchors_config
 from gitprov.ops.pointers import Tracked, on_disk, tracked
 from gitprov.ops.recording import Recording
+from gitprov.ops.redact import Redactor, secrets_of
 from gitprov.ops.store_link import store_link
 from gitprov.ops.weights import weights_of
 from gitprov.workspace import Workspace
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
 Anchored = Callable[[Workspace, int], object]
 """Is told the log's entry of each stage, to have it witnessed."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_OF_KEYS = (signal.SIGINT, signal.SIGQUIT)
+"""What a terminal sends to everybody in its foreground, on Ctrl-C and Ctrl-\\."""
+
+_SIGNALS = (*_OF_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ def run_command(
     *,
     anchored: Anchored | None = None,
     progress: Progress | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Runs a command with our own stdin, stdout and stderr, and records what it read and wrote.
 
@@ -61,19 +67,25 @@ def run_command(
         argv: the command and its arguments; no shell is asked.
         anchored: has the stages witnessed.
         progress: is told of data that is hashed.
+        environ: where PATH is, and keys that must not be recorded; the process's own by default.
 
     Raises:
-        UsageError: there is no such command.
+        UsageError: there is no such command; then there is no run either.
         UnavailableError: there is no commit yet.
     """
+    environ = os.environ if environ is None else environ
+    _refuse_missing(argv[0], environ.get("PATH", os.defpath))
+    redactor = Redactor(secrets_of(anchors_config(ws), environ))
     before = _artifacts(ws, progress)
-    recording = Recording(ws, by="command", argv=argv)
+    recording = Recording(ws, by="command", argv=redactor.argv(argv))
     try:
         for leaf in before.values():
             recording.add("input", {"artifact": leaf.to_json()}, durable=False)
         entry = recording.enter(ws, "before")
         if anchored is not None:
             anchored(ws, entry)
+        # Ctrl-C ends everything in the terminal's foreground, also a git that waits for questions.
+        ws.objects.close()
         started = time.monotonic()
         exit_code = _call(argv)
         seconds = time.monotonic() - started
@@ -116,33 +128,72 @@ def _leaf(ws: Workspace, item: Tracked, progress: Progress | None) -> ArtifactLe
     return replace(leaf, root=root, size=tree.size, files=tree.files, weights=weights)
 
 
+def _refuse_missing(command: str, search: str) -> None:
+    """Refuses what cannot be started before a run of it begins."""
+    if shutil.which(command, path=search) is None:
+        there = os.path.dirname(command) and os.path.isfile(command)
+        raise UsageError(
+            f"{command!r} may not be executed" if there else f"there is no command {command!r}",
+            hint=f"chmod +x {command}" if there else "gitprov run -- python train.py",
+        )
+
+
 def _call(argv: Sequence[str]) -> int:
     """Runs the command to its end, whatever signals we get: they are its, too."""
-    try:
-        process = subprocess.Popen([*argv])
-    except FileNotFoundError:
-        raise UsageError(
-            f"there is no command {argv[0]!r}", hint="gitprov run -- python train.py"
-        ) from None
-    except OSError as exc:
-        raise EnvironmentFault(f"cannot run {argv[0]!r}: {exc.strerror}") from exc
-    with _handing_on(process):
+    with _HandingOn() as handing_on:
+        try:
+            process = subprocess.Popen([*argv])
+        except OSError as exc:
+            raise EnvironmentFault(f"cannot run {argv[0]!r}: {exc.strerror}") from exc
+        handing_on.to(process)
         code = process.wait()
     return code if code >= 0 else 128 - code
 
 
-@contextmanager
-def _handing_on(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """A terminal sends Ctrl-C to both of us, other signals only to us."""
+class _HandingOn:
+    """Hands our signals on to the command, from before it is started until it has ended."""
 
-    def hand_on(number: int, _frame: object) -> None:
-        if process.poll() is None:
-            process.send_signal(number)
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._early: list[int] = []
+        self._old: dict[int, Any] = {}
 
-    old = {number: signal.signal(number, hand_on) for number in _SIGNALS}
-    old[signal.SIGINT] = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
+    def __enter__(self) -> Self:
+        for number in _SIGNALS:
+            # The command inherits that a signal is ignored (`nohup`), and no handler of ours.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._old[number] = signal.signal(number, self._hand_on)
+        return self
+
+    def to(self, process: "subprocess.Popen[bytes]") -> None:
+        """Takes the command, which has just been started."""
+        self._process = process
+        for number in _SIGNALS:
+            if number not in self._old:
+                self._old[number] = signal.signal(number, self._hand_on)
+        for number in self._early:
+            self._hand_on(number, None)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
             signal.signal(number, handler)
+
+    def _hand_on(self, number: int, _frame: object) -> None:
+        if self._process is None:
+            self._early.append(number)
+        elif self._process.poll() is None and not (number in _OF_KEYS and _terminal_sends_it()):
+            self._process.send_signal(number)
+
+
+def _terminal_sends_it() -> bool:
+    """Whether Ctrl-C reaches the command without us: we are in the terminal's foreground, both."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError:
+        return False  # no terminal controls us
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

@@ -97,13 +97,6 @@ def test_its_own_options_are_the_commands_own(repo: Path) -> None:
     assert done.stdout == "['--help', '--no-anchor']\n"
 
 
-def test_a_command_that_is_not_there_leaves_no_run_behind_that_goes_on(repo: Path) -> None:
-    ended = gitprov(repo, "run", "--", "no-such-command")
-    assert ended.code == 2
-    assert "there is no command 'no-such-command'" in ended.err
-    assert newest(repo).outcome == "interrupted"
-
-
 def test_there_must_be_a_commit(tmp_path: Path) -> None:
     empty = make_repo(tmp_path / "empty")
     ended = gitprov(empty, "run", "--", "true")
