@@ -256,11 +256,22 @@ def _hint(key: str, known: tuple[str, ...], prefix: str) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=_CLOSE)
     if near:
         return f"did you mean {prefix}{near[0]}? {listed}"
-    below = {name: _SECTIONS[name] for name in known if name in _SECTIONS}
-    places = {one: f"{name}.{one}" for name, section in below.items() for one in section}
-    places |= {one: f"storage_options.{one}" for one in _STORAGE if "storage_options" in known}
+    places: dict[str, list[str]] = {}
+    for place, one in _below(known):
+        places.setdefault(one, []).append(f"{prefix}{place}{one}")
     near = difflib.get_close_matches(key, places, n=1, cutoff=_CLOSE)
-    return f"did you mean {prefix}{places[near[0]]}? {listed}" if near else listed
+    return f"did you mean {' or '.join(places[near[0]])}? {listed}" if near else listed
+
+
+def _below(known: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """The keys one or two levels below these, each with where it is."""
+    if "networks" in known:
+        yield from ((f"{name}.", one) for name, section in _SECTIONS.items() for one in section)
+    elif "blockchain" in known:
+        yield from (("blockchain.", one) for one in _BLOCKCHAIN)
+        yield from ((f"blockchain.{place}", one) for place, one in _below(_BLOCKCHAIN))
+    if "storage_options" in known:
+        yield from (("storage_options.", one) for one in _STORAGE)
 
 
 def literal_secrets(value: Mapping[str, Any]) -> list[str]:
