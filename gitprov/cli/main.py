@@ -35,6 +35,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("judging", "Check that records, artifacts, log and anchors hold."),
     "prove": ("proofs", "Write a proof that a commit binds one file."),
     "check": ("proofs", "Check a proof without the repository."),
+    "push": ("transfer", "Send data to a remote."),
+    "fetch": ("transfer", "Fetch data from a remote into the store."),
+    "pull": ("transfer", "Fetch data from a remote and check it out."),
     "remote": ("remotes", "Say where the data of the team lies."),
     "gc": ("maintenance", "Remove blobs that nothing refers to."),
     "fsck": ("maintenance", "Check the store's own integrity."),
@@ -51,7 +54,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
     ("Evidence", ("record", "anchor", "log", "trace", "verify", "prove", "check", "export")),
     ("Runs", ("run", "runs")),
-    ("Remotes", ("remote",)),
+    ("Remotes", ("remote", "push", "fetch", "pull")),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )

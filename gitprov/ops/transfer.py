@@ -8,11 +8,13 @@ from typing import Protocol
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import UnavailableError, UsageError
+from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.model.record import ArtifactLeaf
 from gitprov.ops.compare import leaf_entry
 from gitprov.ops.manifests import find, loader
 from gitprov.ops.record import compute_record
+from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.base import BlobStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
@@ -20,6 +22,7 @@ from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
 
 _CACHE = "remotes"
+_ACCEPTED = "accepted"
 
 
 class Meter(Protocol):
@@ -129,11 +132,11 @@ def fetch(
         os.makedirs(tmp, exist_ok=True)
         fetcher = Fetcher(remote, writer, pool, jobs, tmp)
         # Manifests first, level by level: they say what else is needed.
-        files = _follow(ws, fetcher, leaves, paths, dry_run=dry_run)
-        lacking = files - ws.store.has(files)
+        files = _follow(ws, fetcher, leaves, paths)
+        lacking = files.keys() - ws.store.has(files)
         wanted = [Wanted(digest, is_manifest=False) for digest in sorted(lacking)]
-        known = [one for one in wanted if (place := remote.place(one.digest)) is not None and place]
-        size = sum(place.size for one in known if (place := remote.place(one.digest)) is not None)
+        known = [one for one in wanted if remote.place(one.digest) is not None]
+        size = sum(files[one.digest] for one in known)
         if dry_run:
             absent = tuple(one.digest for one in wanted if remote.place(one.digest) is None)
             there = len(files) - len(lacking)
@@ -155,20 +158,20 @@ def fetch(
 
 
 def _follow(
-    ws: Workspace,
-    fetcher: Fetcher,
-    leaves: Iterable[ArtifactLeaf],
-    paths: Sequence[RepoPath],
-    *,
-    dry_run: bool,
-) -> set[bytes]:
-    """Brings the manifests of artifacts, and returns the files below them."""
-    del dry_run  # manifests are small, and without them nobody knows what would travel
-    files: set[bytes] = set()
+    ws: Workspace, fetcher: Fetcher, leaves: Iterable[ArtifactLeaf], paths: Sequence[RepoPath]
+) -> dict[bytes, int]:
+    """Brings the manifests of artifacts, and returns the files below them with their sizes.
+
+    They are brought in a dry run too: they are small, and say what would travel.
+    """
+    files: dict[bytes, int] = {}
     folders: set[bytes] = set()
     for leaf in leaves:
         for top in _tops(ws, fetcher, leaf, paths):
-            (folders if top[1] else files).add(top[0])
+            if top.kind == "d":
+                folders.add(top.digest)
+            else:
+                files[top.digest] = top.size
     done: set[bytes] = set()
     while folders:
         _bring_manifests(ws, fetcher, folders)
@@ -176,23 +179,26 @@ def _follow(
         below: set[bytes] = set()
         for root, data in ws.store.read_many(ws.store.has(folders)):
             for entry in _parse(root, data).entries:
-                (below if entry.kind == "d" else files).add(entry.digest)
+                if entry.kind == "d":
+                    below.add(entry.digest)
+                else:
+                    files[entry.digest] = entry.size
         folders = below - done
     return files
 
 
 def _tops(
     ws: Workspace, fetcher: Fetcher, leaf: ArtifactLeaf, paths: Sequence[RepoPath]
-) -> list[tuple[bytes, bool]]:
+) -> list[Entry]:
     """What of an artifact is wanted: all of it, or what lies at the paths."""
     where = leaf.path.encode()
     top = leaf_entry(leaf)
     if not paths:
-        return [(top.digest, top.kind == "d")]
-    found: list[tuple[bytes, bool]] = []
+        return [top]
+    found: list[Entry] = []
     for path in paths:
         if path.raw == where or where.startswith(path.raw + b"/"):
-            return [(top.digest, top.kind == "d")]
+            return [top]
         if not path.raw.startswith(where + b"/"):
             continue
         parts = path.raw[len(where) + 1 :].split(b"/")
@@ -202,7 +208,7 @@ def _tops(
                 _bring_manifests(ws, fetcher, {folder.digest})
         entry = find(loader(ws.store), top, parts)
         if entry is not None:
-            found.append((entry.digest, entry.kind == "d"))
+            found.append(entry)
     return found
 
 
@@ -273,3 +279,23 @@ def _missing(absent: Sequence[bytes]) -> UnavailableError:
         f"the store lacks blake3:{absent[0].hex()}{more}, and the remote does not have it either",
         hint="`gitprov status` names the files; `gitprov add` brings them back",
     )
+
+
+def is_accepted(ws: Workspace, url: str) -> bool:
+    """Whether the user has agreed to send data to an address that a tracked file names."""
+    return url in _accepted(ws)
+
+
+def accept_remote(ws: Workspace, url: str) -> None:
+    """Remembers that the user has agreed."""
+    lines = "".join(f"{one}\n" for one in sorted({*_accepted(ws), url}))
+    os.makedirs(os.path.join(ws.repo.data_dir, _CACHE), exist_ok=True)
+    atomic_write(os.path.join(ws.repo.data_dir, _CACHE, _ACCEPTED), lines.encode())
+
+
+def _accepted(ws: Workspace) -> set[str]:
+    try:
+        data = read_bounded(os.path.join(ws.repo.data_dir, _CACHE, _ACCEPTED), 1 << 20)
+    except UnavailableError:
+        return set()
+    return set(data.decode("utf-8", "replace").splitlines())

@@ -26,6 +26,7 @@ from gitprov.model.note import AnchorLine, RecordLine, StatementLine, format_not
 from gitprov.model.pointer import Pointer
 from gitprov.model.record import Record
 from gitprov.model.report import Verdict
+from gitprov.model.remote_index import format_index, parse_index, parse_recipe
 from gitprov.model.run import check_run, format_run, parse_run
 from gitprov.model.signed_note import VerifierKey, open_note
 from gitprov.store.packs import MAGIC, PackFile
@@ -280,6 +281,25 @@ def _samples(body: str) -> None:
     assert Digest(merkle.root(merkle.SAMPLES, hashes)) == Digest.parse(vector["root"])
     samples = [[1, 2.5, "a"], {"x": None, "y": True}, b"abc", "text", 2**70, float("nan")]
     assert str(data_of(samples).root) == vector["root"]
+
+
+@check("remote")
+def _remote(body: str) -> None:
+    vector = json.loads(body)
+    blocks = [bytes.fromhex(one) for one in vector["blocks_hex"]]
+    archive = bytes.fromhex(vector["pack_hex"])
+    assert Digest.of(archive).hex == vector["pack_id"]
+    roots, found = car.read(io.BytesIO(archive))
+    assert len(roots) == 1
+    assert [block.data for block in found if block.is_raw] == blocks
+    entries = parse_index(bytes.fromhex(vector["index_hex"]), what="the vector")
+    assert format_index(entries).hex() == vector["index_hex"]
+    places = {(one.kind, one.digest): archive[one.offset :][: one.size] for one in entries}
+    assert set(places.values()) == set(blocks)
+    recipe = parse_recipe(blocks[-1], what="the vector")
+    whole = b"".join(places["c", digest] for digest, _ in recipe.chunks)
+    assert Digest.of(whole).raw == recipe.digest
+    assert (len(whole), places["B", recipe.digest]) == (recipe.size, blocks[-1])
 
 
 def test_the_documented_pack_is_read_by_the_store(tmp_path: Path) -> None:

@@ -1,0 +1,253 @@
+"""A team shares data: pushed by one, pulled by another; killed, raced, refused, damaged."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import SOAK
+from tests.support.cli import GITPROV, gitprov, ok
+from tests.support.repos import configure, git, isolated_environment, make_repo, write
+
+if TYPE_CHECKING:
+    from tests.support.servers import Server
+
+MIB = 1 << 20
+
+
+def noise(size: int, seed: int) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Path:
+    repo = make_repo(tmp_path / "owner")
+    files = {f"data/{number % 7}/{number}.bin": noise(3000, number) for number in range(300)}
+    write(repo, {**files, "model.bin": noise(6 * MIB, 1), "run.sh": "#!/bin/sh\n"})
+    ok(repo, "init")
+    ok(repo, "add", "data", "model.bin")
+    git(repo, "add", "run.sh")
+    git(repo, "commit", "-q", "-m", "first")
+    return repo
+
+
+@pytest.fixture(params=["folder", "s3"])
+def address(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """What `gitprov remote add team` is told."""
+    if request.param == "folder":
+        return [str(tmp_path / "nas")]
+    server: Server = request.getfixturevalue("s3_server")
+    bucket = f"bucket{time.time_ns()}"
+    (server.folder / bucket).mkdir()
+    for name, value in server.environ.items():
+        if name != "HOME":
+            monkeypatch.setenv(name, value)
+    return [f"s3://{bucket}/team", "--endpoint", server.endpoint, "--region", "us-east-1"]
+
+
+def colleague(owner: Path, name: str = "colleague") -> Path:
+    repo = owner.parent / name
+    git(owner.parent, "clone", "-q", str(owner), name)
+    configure(repo)
+    ok(repo, "init")
+    return repo
+
+
+def add_remote(repo: Path, *address: str) -> None:
+    ok(repo, "remote", "add", "team", *address)
+
+
+def same(one: Path, two: Path) -> bool:
+    done = subprocess.run(["diff", "-r", one / "data", two / "data"], check=False)
+    return (
+        done.returncode == 0
+        and (one / "model.bin").read_bytes() == (two / "model.bin").read_bytes()
+    )
+
+
+def test_what_one_pushes_another_pulls(owner: Path, address: list[str]) -> None:
+    add_remote(owner, *address)
+    sent = ok(owner, "push", "--json").json
+    assert sent["objects"] == 300 + 1 + 8
+    assert ok(owner, "push", "--json").json["travelled"] == 0
+    other = colleague(owner)
+    add_remote(other, *address)
+    planned = ok(other, "pull", "--dry-run", "--json").json
+    assert planned["objects"] == 301
+    assert not (other / "data").exists()
+    pulled = ok(other, "pull", "--json").json
+    assert pulled["files"] == 301
+    assert same(owner, other)
+    assert ok(other, "pull", "--json").json["travelled"] == 0
+    assert ok(other, "verify", "--deep", "--require-data", "--json").json["verdict"] == "pass"
+
+
+def test_a_changed_model_sends_what_is_new(owner: Path, address: list[str]) -> None:
+    add_remote(owner, *address)
+    ok(owner, "push")
+    data = (owner / "model.bin").read_bytes()
+    write(owner, {"model.bin": b"x" + data})
+    ok(owner, "add", "model.bin")
+    git(owner, "commit", "-q", "-m", "second")
+    assert ok(owner, "push", "--json").json["travelled"] < 3 * MIB
+    other = colleague(owner)
+    add_remote(other, *address)
+    ok(other, "fetch", "--all")
+    git(other, "checkout", "-q", "HEAD~1")
+    ok(other, "checkout")
+    assert (other / "model.bin").read_bytes() == data
+
+
+def test_a_part_is_pulled_alone(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push")
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    done = ok(other, "pull", "data/3", "--json").json
+    assert done["objects"] == len(list((owner / "data/3").iterdir())) + 2  # and two manifests
+    assert [path.name for path in (other / "data").iterdir()] == ["3"]
+    assert not (other / "model.bin").exists()
+
+
+def test_what_nobody_pushed_is_named_and_the_rest_comes(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push")
+    write(owner, {"data/new.bin": b"new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "not pushed")
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    ended = gitprov(other, "fetch")
+    assert ended.code == 3
+    assert "neither here nor there: blake3:" in ended.err
+    assert "`gitprov push`" in ended.err
+
+
+def test_a_store_that_lacks_something_pushes_nothing_half(owner: Path, tmp_path: Path) -> None:
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    ended = gitprov(other, "push")
+    assert ended.code == 3
+    assert "the store lacks blake3:" in ended.err
+
+
+def test_bytes_that_were_changed_on_the_remote_are_refused(owner: Path, tmp_path: Path) -> None:
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    ok(owner, "push")
+    for pack in (nas / "packs").iterdir():
+        pack.chmod(0o600)
+        data = bytearray(pack.read_bytes())
+        for at in range(2000, len(data), 100_000):
+            data[at] ^= 255
+        pack.write_bytes(data)
+    other = colleague(owner)
+    add_remote(other, str(nas))
+    ended = gitprov(other, "pull")
+    assert ended.code == 1
+    assert "does not have what it says" in ended.err
+    assert "corrupt" not in gitprov(other, "fsck").out
+
+
+def test_an_address_in_a_tracked_file_is_asked_about_once(owner: Path, tmp_path: Path) -> None:
+    (tmp_path / "nas").mkdir()
+    bucket = "s3://somebodys-bucket/data"
+    ok(owner, "remote", "add", "team", bucket, "--shared", "--region", "eu-central-1")
+    ended = gitprov(owner, "push")
+    assert ended.code == 2
+    assert "nothing was sent to s3://somebodys-bucket/data yet" in ended.err
+    assert "gitprov push --yes" in ended.err
+
+
+def test_no_remote_and_an_empty_one_are_told_apart(owner: Path, tmp_path: Path) -> None:
+    for verb in ("push", "fetch", "pull"):
+        ended = gitprov(owner, verb)
+        assert ended.code == 2
+        assert "no remote is known" in ended.err
+    add_remote(owner, str(tmp_path / "nas"))
+    ended = gitprov(owner, "fetch")
+    assert ended.code == 3
+    assert "nothing was pushed to" in ended.err
+    assert ok(owner, "push", "--dry-run", "--json").json["objects"] == 309
+    assert [*(tmp_path / "nas").iterdir()] == []
+
+
+def test_two_clones_push_at_once_and_nothing_is_lost(owner: Path, tmp_path: Path) -> None:
+    other = colleague(owner)
+    for number, repo in enumerate((owner, other)):
+        add_remote(repo, str(tmp_path / "nas"))
+        write(repo, {f"more/{n}.bin": noise(2000, n + number * 50) for n in range(100)})
+        ok(repo, "add", "more")
+        git(repo, "commit", "-q", "-m", "more")
+    ok(owner, "push", "HEAD~1")
+    running = [
+        subprocess.Popen([GITPROV, "push", "--quiet"], cwd=repo, env=isolated_environment())
+        for repo in (owner, owner)
+    ]
+    assert [process.wait(timeout=120) for process in running] == [0, 0]
+    third = colleague(owner, "third")
+    add_remote(third, str(tmp_path / "nas"))
+    ok(third, "pull")
+    assert len([*(third / "more").iterdir()]) == 100
+
+
+ROUNDS = 100 if SOAK else 6
+
+
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_killed_at_any_moment_the_next_one_finishes(owner: Path, tmp_path: Path, verb: str) -> None:
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    repo = owner
+    if verb == "pull":
+        ok(owner, "push")
+        repo = colleague(owner)
+        add_remote(repo, str(nas))
+    chance = random.Random(7)
+    for _ in range(ROUNDS):
+        process = subprocess.Popen(
+            [GITPROV, verb, "--quiet"],
+            cwd=repo,
+            env=isolated_environment(),
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chance.uniform(0.05, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    ok(repo, verb)
+    assert ok(repo, verb, "--json").json["travelled"] == 0
+    if verb == "push":
+        other = colleague(owner)
+        add_remote(other, str(nas))
+        ok(other, "pull")
+        assert same(owner, other)
+    else:
+        assert same(owner, repo)
+        ok(repo, "fsck")
+
+
+def test_ctrl_c_says_so_and_leaves_nothing_half(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    process = subprocess.Popen(
+        [GITPROV, "push"],
+        cwd=owner,
+        env=isolated_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stderr is not None
+    time.sleep(0.25)
+    process.send_signal(signal.SIGINT)
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() in {0, 130, -signal.SIGINT}  # the last before we are loaded
+    assert b"Traceback" not in said
+    assert os.path.isdir(tmp_path / "nas")  # noqa: PTH112
+    ok(owner, "push")
