@@ -33,6 +33,7 @@ def before_push(ws: Workspace, argv: Sequence[str], stdin: bytes, *, say: Say, t
         return 0
     try:
         _record(ws, remote, stdin, say)
+        _send_data(ws, stdin, say, tell)
         anchored = anchor_log(ws)
         if anchored.commits:
             number = len(anchored.commits)
@@ -97,6 +98,38 @@ def _record(ws: Workspace, remote: str, stdin: bytes, say: Say) -> None:
         say(f"more than {MAX_UNRECORDED:,} commits without a record: `gitprov record --all`")
     elif commits:
         record_commits(ws, commits)
+
+
+def _send_data(ws: Workspace, stdin: bytes, say: Say, tell: Tell) -> None:
+    """Sends the data of what is pushed to the default remote; a push goes on without it."""
+    if not any(ws.config.remotes) or ws.config.hooks.push_data == "off":
+        return
+    from gitprov.ops.remote_setup import default_remote, remotes_config
+    from gitprov.ops.transfer import is_accepted, pushed_commits
+    from gitprov.ops.transfer import push as push_data
+    from gitprov.store.transports import open_transport
+
+    try:
+        config = remotes_config(ws)
+        name = default_remote(config)
+        if name is None:
+            return
+        chosen = config.chosen(name)
+        if chosen.shared and not is_accepted(ws, chosen.url):
+            say(f"no data was sent to {chosen.url}, which a tracked file names: gitprov push --yes")
+            return
+        refs = [(ref.local, ref.remote) for ref in parse_pushed(stdin)]
+        commits = pushed_commits(ws, [(new, old) for new, old in refs if new is not None])
+        if not commits:
+            return
+        transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
+        done = push_data(ws, transport, commits)
+        if done.objects:
+            objects = "1 object" if done.objects == 1 else f"{done.objects:,} objects"
+            say(f"sent {objects}, {done.travelled:,} bytes, to {done.url}")
+    except GitprovError as exc:
+        tell("warning", exc)
+        say("the data was not sent: `gitprov push` sends it")
 
 
 def _required(ws: Workspace, say: Say) -> int:

@@ -22,12 +22,16 @@ LinkMode = Literal["auto", "copy", "hardlink", "symlink"]
 Restore = Literal["auto", "off"]
 Check = Literal["all", "staged", "off"]
 PostCommit = Literal["record", "anchor"]
+PushData = Literal["auto", "off"]
 
 _TOP = (
     *("gitprov", "name", "store", "hooks", "policy", "anchors"),
     *("remotes", "remote_default"),
 )
-_HOOKS = ("check", "max_staged_file", "restore", "push_seconds", "post_commit", "anchor_seconds")
+_HOOKS = (
+    *("check", "max_staged_file", "restore", "push_seconds", "post_commit", "anchor_seconds"),
+    "push_data",
+)
 _MAX_DEPTH = 12
 _MAX_SCALAR = 2000
 
@@ -54,6 +58,7 @@ class HooksConfig:
         post_commit: `anchor` also starts a submission in the background after each commit.
         anchor_seconds: how long pre-push may take for other networks; the rest is left to the next
             call.
+        push_data: whether pre-push sends the data of what is pushed to the default remote.
     """
 
     check: Check = "all"
@@ -62,6 +67,7 @@ class HooksConfig:
     push_seconds: int = 30
     post_commit: PostCommit = "record"
     anchor_seconds: int = 10
+    push_data: PushData = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +222,9 @@ def _hooks(hooks: HooksConfig, value: Mapping[str, Json], place: _Place) -> Hook
         hooks = replace(hooks, push_seconds=_seconds(value, "push_seconds", place))
     if "anchor_seconds" in value:
         hooks = replace(hooks, anchor_seconds=_seconds(value, "anchor_seconds", place))
+    if "push_data" in value:
+        sent = _choice(value, "push_data", ("auto", "off"), "hooks.", place)
+        hooks = replace(hooks, push_data=cast("PushData", sent))
     if "post_commit" in value:
         chosen = _choice(value, "post_commit", ("record", "anchor"), "hooks.", place)
         hooks = replace(hooks, post_commit=cast("PostCommit", chosen))

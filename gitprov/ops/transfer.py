@@ -23,6 +23,8 @@ from gitprov.workspace import Workspace
 
 _CACHE = "remotes"
 _ACCEPTED = "accepted"
+_MOST = 1000
+"""Commits of one git push whose data is looked at; `gitprov push --all` looks at all."""
 
 
 class Meter(Protocol):
@@ -279,6 +281,23 @@ def _missing(absent: Sequence[bytes]) -> UnavailableError:
         f"the store lacks blake3:{absent[0].hex()}{more}, and the remote does not have it either",
         hint="`gitprov status` names the files; `gitprov add` brings them back",
     )
+
+
+def pushed_commits(ws: Workspace, refs: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Returns the commits that a git push brings: of a new branch the tip, else what is new.
+
+    Args:
+        ws: the workspace.
+        refs: what each ref is to be, and was.
+    """
+    commits: list[str] = []
+    for new, old in refs:
+        found = ws.objects.header(new)
+        if found is None or found.type != "commit":
+            continue  # a tag of something: its commit travels with a branch
+        known = old is not None and ws.objects.header(old) is not None
+        commits += ws.repo.rev_list(f"{old}..{new}", limit=_MOST) if known else [new]
+    return list(dict.fromkeys(commits))
 
 
 def is_accepted(ws: Workspace, url: str) -> bool:

@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gitprov.anchors.ipfs_client import Kubo
+from gitprov.core import car, cid
+from gitprov.devnet.nodes import Node
+from gitprov.platform.http import Http
 from tests.conftest import SOAK
 from tests.support.cli import GITPROV, gitprov, ok
 from tests.support.repos import configure, git, isolated_environment, make_repo, write
@@ -164,6 +168,57 @@ def test_an_address_in_a_tracked_file_is_asked_about_once(owner: Path, tmp_path:
     assert ended.code == 2
     assert "nothing was sent to s3://somebodys-bucket/data yet" in ended.err
     assert "gitprov push --yes" in ended.err
+
+
+def test_git_push_sends_the_data_to_the_default_remote(owner: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(owner, "remote", "add", "origin", str(tmp_path / "origin.git"))
+    add_remote(owner, str(tmp_path / "nas"))
+    done = subprocess.run(
+        ["git", "push", "-q", "origin", "main"],
+        cwd=owner,
+        env=hook_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "sent 309 objects" in done.stderr
+    write(owner, {"data/new.bin": b"new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "second")
+    (tmp_path / "nas").rename(tmp_path / "away")
+    done = subprocess.run(
+        ["git", "push", "-q", "origin", "main"],
+        cwd=owner,
+        env=hook_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the data was not sent: `gitprov push` sends it" in done.stderr
+    (tmp_path / "away").rename(tmp_path / "nas")
+    assert ok(owner, "push", "--json").json["objects"] == 2  # the file, and its folder
+
+
+def hook_environment() -> dict[str, str]:
+    return isolated_environment(PATH=f"{Path(GITPROV).parent}:{os.environ['PATH']}")
+
+
+def test_a_pack_of_a_remote_is_imported_by_a_real_ipfs_node(
+    owner: Path, tmp_path: Path, kubo: Node
+) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push")
+    with Http() as http:
+        node = Kubo(http, kubo.url)
+        for pack in (tmp_path / "nas" / "packs").iterdir():
+            node.import_car(pack.read_bytes())  # raises unless every root is pinned
+            with pack.open("rb") as file:
+                block = next(one for one in car.read(file)[1] if one.is_raw)
+            got = http.request(
+                "POST", f"{kubo.url}/api/v0/block/get?arg={cid.text_of(block.name)}", limit=MIB + 1
+            )
+            assert got.body == block.data
 
 
 def test_no_remote_and_an_empty_one_are_told_apart(owner: Path, tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ from gitprov.model.manifest import Manifest
 from gitprov.model.note import AnchorLine, RecordLine, StatementLine, format_note, parse_note
 from gitprov.model.pointer import Pointer
 from gitprov.model.record import Record
-from gitprov.model.report import Verdict
 from gitprov.model.remote_index import format_index, parse_index, parse_recipe
+from gitprov.model.report import Verdict
 from gitprov.model.run import check_run, format_run, parse_run
 from gitprov.model.signed_note import VerifierKey, open_note
 from gitprov.store.packs import MAGIC, PackFile
