@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 Anchored = Callable[[Workspace, int], object]
 """Is told the log's entry of each stage, to have it witnessed."""
 
-_OF_KEYS = (signal.SIGINT, signal.SIGQUIT)
+_OF_KEYS: tuple[int, ...] = (signal.SIGINT, signal.SIGQUIT)
 """What a terminal sends to everybody in its foreground, on Ctrl-C and Ctrl-\\."""
 
-_SIGNALS = (*_OF_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_SIGNALS: tuple[int, ...] = (*_OF_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)

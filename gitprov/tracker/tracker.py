@@ -6,37 +6,25 @@ that training code written for it runs after changing its import line.
 
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.model.report import Report, Verdict
-from gitprov.model.run import Run, StageName, run_path
+from gitprov.model.run import Run, run_path
 from gitprov.ops.networks import network_states
-from gitprov.ops.recording import Recording
 from gitprov.ops.verify_runs import verify_run
 from gitprov.tracker.privacy import PrivacyWatch
 from gitprov.tracker.report import report_json, report_markdown, verdict_json
 from gitprov.tracker.session import FAULTS, LOG, Config, Session, locators, warn
+from gitprov.tracker.steady import Ending, SteadyRun
 
 if TYPE_CHECKING:
     from gitprov.core.canonical import Json
     from gitprov.model.weights import ModelWeights
-    from gitprov.ops.statements import Witnessed
     from gitprov.tracker.torch_state import TensorCache
-    from gitprov.workspace import Workspace
-
-
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How a run ends: it is kept, as a fault may put the end off."""
-
-    outcome: Literal["completed", "failed"]
-    results: object = None
-    error: str | None = None
 
 
 class ProvenanceTracker:
@@ -73,15 +61,10 @@ class ProvenanceTracker:
         self.base_dir = Path(os.path.abspath(base_dir))
         self._session = Session.begin(config)
         self._model: Any = None
-        self._ending: _Ending | None = None
         self._cache: TensorCache | None = None
-        self._witnessed: dict[StageName, list[Witnessed]] = {}
-        self._entries: dict[StageName, int] = {}
         self._privacy = PrivacyWatch()
-        with self._session.workspace() as ws:
-            seed = self._session.environ.get("PYTHONHASHSEED")
-            self._recording = Recording(ws, by="tracker", hash_seed=seed)
-        LOG.debug("run %s begins at commit %s", self.run_id, self.commit)
+        self._steady = SteadyRun(self._session)
+        self._recording = self._steady.recording
 
     @property
     def run_id(self) -> str:
@@ -123,7 +106,7 @@ class ProvenanceTracker:
         """
         from gitprov.tracker.samples import data_of
 
-        self._check()
+        self._steady.check()
         if self._recording.run.stage("before") is not None:
             LOG.warning(
                 "the data %r came after the stage before training, whose root does not bind it; "
@@ -137,7 +120,7 @@ class ProvenanceTracker:
             "name": name,
             "root": str(found.root),
         }
-        self._add("data", leaf)
+        self._steady.add("data", leaf)
         LOG.debug("data %r: %s, %s of form %s", name, found.root, found.count, found.form)
         return str(found.root)
 
@@ -151,7 +134,7 @@ class ProvenanceTracker:
         Returns:
             The weights root.
         """
-        self._check()
+        self._steady.check()
         root = str(self._add_model(model).root)
         self._model = model
         LOG.debug("model: %s", root)
@@ -166,15 +149,7 @@ class ProvenanceTracker:
             Network -> transaction id; `tlog` is the log, with the entry's number. A network that is
             down is left out: its work stays in the outbox.
         """
-        self._check()
-        if "before" in self._entries:
-            raise UsageError(f"the stage before training of {self.run_id} is logged already")
-        # After a fault the stage may be there and not in the log: then only that is left.
-        if self._recording.run.stage("before") is None:
-            config = self._recorded(training_config or {}, "config")
-            self._add_what_changed()
-            self._add("config", {"value": config})
-        return self._log("before")
+        return self._steady.begin(training_config or {})
 
     def track_epoch(
         self, epoch: int, metrics: Mapping[str, Any] | None = None, model: Any = None
@@ -196,7 +171,7 @@ class ProvenanceTracker:
 
         The callbacks of frameworks use it, which tell an epoch's metrics only after its end.
         """
-        self._check()
+        self._steady.check()
         if model is None:
             return None, None
         weights = str(self._weights(model, cached=True).root)
@@ -211,14 +186,14 @@ class ProvenanceTracker:
         checkpoint: str | None,
     ) -> None:
         """Records one epoch with what `digest_epoch` gave at its end."""
-        self._check()
+        self._steady.check()
         leaf: dict[str, Json] = {
             "checkpoint": checkpoint,
-            "epoch": self._recorded(epoch, "epoch"),
-            "metrics": self._recorded(metrics or {}, "metrics"),
+            "epoch": self._steady.recorded(epoch, "epoch"),
+            "metrics": self._steady.recorded(metrics or {}, "metrics"),
             "weights": weights,
         }
-        self._add("epoch", leaf, durable=False)
+        self._steady.add("epoch", leaf, durable=False)
         LOG.debug("epoch %s: weights %s, checkpoint %s", epoch, weights, checkpoint)
 
     def store_merkle_on_blockchain_after_training(
@@ -232,8 +207,7 @@ class ProvenanceTracker:
         Returns:
             As for the stage before.
         """
-        self._check(ending=True)
-        return self._end(_Ending("completed", {} if training_results is None else training_results))
+        return self._end(Ending("completed", {} if training_results is None else training_results))
 
     def verify_blockchain_provenance(self) -> dict[str, Any]:
         """Judges this run by its file, the notes, the logs, and what the networks say now.
@@ -242,7 +216,7 @@ class ProvenanceTracker:
             `chain_integrity` (whether everything that was checked holds), `verdict`, `run`, and
             `stages`: by stage and network, `verdict` and `detail`; `findings` has all of them.
         """
-        self._check_ours()
+        self._steady.check_ours()
         report = self._judged()
         return {
             "chain_integrity": report.verdict is Verdict.PASS,
@@ -273,7 +247,9 @@ class ProvenanceTracker:
             "run": run.id,
             "outcome": run.outcome,
             "stored_hashes": {stage.name: str(stage.root) for stage in run.stages},
-            "transactions": {name: locators(found) for name, found in self._witnessed.items()},
+            "transactions": {
+                name: locators(found) for name, found in self._steady.witnessed.items()
+            },
             "networks": networks,
         }
 
@@ -286,7 +262,7 @@ class ProvenanceTracker:
         Returns:
             The JSON file's path.
         """
-        self._check_ours()
+        self._steady.check_ours()
         path = Path(output_path or self.base_dir / f"blockchain_report_{self.run_id}.json")
         report = self._judged()
         status = self.get_blockchain_status()
@@ -307,7 +283,7 @@ class ProvenanceTracker:
         """
         from gitprov.ops.runs import save_run
 
-        self._check_ours()
+        self._steady.check_ours()
         return Path(save_run(self._recording.worktree, self._recording.run))
 
     def __enter__(self) -> Self:
@@ -328,7 +304,7 @@ class ProvenanceTracker:
         if not self._recording.is_ours or not self._recording.open:
             return False
         if kind is None or (isinstance(error, SystemExit) and error.code in (None, 0)):
-            self._end(_Ending("completed"))
+            self._end(Ending("completed"))
         else:
             self.fail(kind.__name__)
         return False
@@ -340,57 +316,16 @@ class ProvenanceTracker:
             error: what kind of error ended it.
         """
         try:
-            self._check(ending=True)
-            self._end(_Ending("failed", error=error))
+            self._end(Ending("failed", error=error))
         except Exception as exc:  # noqa: BLE001  # whatever it is, it must not hide the first error
             warn(exc, f"the failed run {self.run_id} could not be recorded")
 
-    def _end(self, ending: "_Ending") -> dict[str, str]:
-        """Adds what is known at the end, once, and ends the run; may be repeated after a fault."""
-        if self._ending is None:
-            if ending.results is not None:
-                results = self._recorded(ending.results, "results", keep=True)
-                self._add("results", {"value": results})
-            self._try_to("digest the trained model", self._add_trained)
-            self._try_to("tell the privacy budget", self._add_budget)
-            self._ending = ending
-        return self._log("after")
-
-    def _log(self, stage: StageName) -> dict[str, str]:
-        """Enters a stage into the log, and has it witnessed; what a fault keeps back is said."""
-        try:
-            with self._session.workspace() as ws:
-                if "before" not in self._entries:
-                    self._entries["before"] = self._recording.enter(ws, "before")
-                if self._ending is not None:
-                    outcome, error = self._ending.outcome, self._ending.error
-                    self._entries["after"] = self._recording.end(ws, outcome, error=error)
-                LOG.debug("the stage %r is entry %d of the log", stage, self._entries[stage])
-                config = self._session.config
-                wanted = config.before if stage == "before" else config.after
-                return self._witness(ws, stage, wanted=wanted)
-        except FAULTS as exc:
-            warn(exc, f"the stage {stage!r} of the run {self.run_id} is not in the log yet")
-            return {}
-
-    def _add(self, kind: str, fields: "Mapping[str, Json]", *, durable: bool = True) -> None:
-        """Adds a leaf; where its file cannot be written, it goes with the next one."""
-        try:
-            self._recording.add(kind, fields, durable=durable)
-        except UsageError:
-            raise
-        except FAULTS as exc:
-            warn(exc, f"the {kind} of the run {self.run_id} is not in its file yet")
-
-    def _add_what_changed(self) -> None:
-        """Adds torch and the seeds once more: training code imports and sets them after us."""
-        from gitprov.ops.environment import changeable
-
-        [first, *_] = self._recording.run.of_type("environment")
-        now = changeable(self._session.environ.get("PYTHONHASHSEED"))
-        changed = {key: value for key, value in now.items() if first.get(key) != value}
-        if changed:
-            self._add("environment", changed)
+    def _end(self, ending: Ending) -> dict[str, str]:
+        last = {
+            "digest the trained model": self._add_trained,
+            "tell the privacy budget": self._add_budget,
+        }
+        return self._steady.end(ending, last)
 
     def _add_trained(self) -> None:
         if self._model is not None:
@@ -399,46 +334,7 @@ class ProvenanceTracker:
     def _add_budget(self) -> None:
         budget = self._privacy.budget(self._recording.run)
         if budget is not None:
-            self._add("privacy", budget)
-
-    def _try_to(self, what: str, do: Callable[[], None]) -> None:
-        """Does something at the end of a training, whose record must not be lost for it."""
-        try:
-            do()
-        except Exception as exc:  # noqa: BLE001  # a CUDA error, a model that is gone: anything
-            warn(exc, f"the run {self.run_id} ends without this: could not {what}")
-
-    def _recorded(self, value: object, place: str, *, keep: bool = False) -> "Json":
-        from gitprov.tracker.recorded import Recorded
-
-        done = Recorded(value, place, self._session.redactor, keep=keep)
-        for problem in done.problems:
-            LOG.warning("not recorded as it is: %s", problem)
-        return done.json
-
-    def _check(self, *, ending: bool = False) -> None:
-        """Refuses to go on with a run that has ended, or is another process's.
-
-        Raises:
-            UsageError: it is so.
-        """
-        self._check_ours()
-        # Its last leaf may be there while the log was out of reach: nothing may follow that leaf.
-        if not self._recording.open or (self._ending is not None and not ending):
-            raise UsageError(f"the run {self.run_id} has ended")
-
-    def _check_ours(self) -> None:
-        if not self._recording.is_ours:
-            raise UsageError(
-                f"the run {self.run_id} belongs to another process, which began it",
-                hint="a process of its own begins a run of its own",
-            )
-
-    def _witness(self, ws: "Workspace", stage: StageName, *, wanted: bool) -> dict[str, str]:
-        networks = self._session.networks(ws) if wanted else ()
-        found = self._session.witness(ws, networks, self._entries[stage])
-        self._witnessed[stage] = found
-        return locators(found)
+            self._steady.add("privacy", budget)
 
     def _add_model(self, model: Any) -> "ModelWeights":
         from gitprov.tracker.torch_state import architecture_of, unwrapped
@@ -454,7 +350,7 @@ class ProvenanceTracker:
             "tied": dict(weights.tied),
             "weights": str(weights.root),
         }
-        self._add("model", leaf)
+        self._steady.add("model", leaf)
         return weights
 
     def _weights(self, model: Any, *, cached: bool) -> "ModelWeights":

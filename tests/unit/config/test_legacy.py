@@ -89,7 +89,7 @@ def test_a_gas_price_in_wei_is_a_cap() -> None:
         ({"enabled": "yes"}, "must be true or false", None),
         ({"ethereum": {"privat_key": "x"}}, "privat_key", "did you mean ethereum.private_key?"),
         ({"privat_key": "x"}, "privat_key", "ethereum.private_key or bitcoin.private_key?"),
-        ({"blockchain": {}, "network": []}, "key network", "did you mean blockchain.networks?"),
+        ({"blockchain": {}, "netwrks": []}, "key netwrks", "did you mean blockchain.networks?"),
         ({"blockchain": {}, "gas_limt": 1}, "gas_limt", "blockchain.ethereum.gas_limit?"),
         ({"store_before_trainin": 1}, "trainin", "storage_options.store_before_training?"),
         ({"ethereum": {"private_key": 5}}, "must be a text", "in quotes"),
