@@ -63,7 +63,7 @@ _REACH = sum(_SHIFTS)
 _KNOWN = [0, 94035, 387544, 603401]
 """Where chunks begin in the first MiB of the test vector of docs/formats.md."""
 
-_HINT = "pip install 'gitprov[chunking]'"
+_HINT = "pip install pyfastcdc"
 
 
 class Chunker:

@@ -280,7 +280,7 @@ def test_an_engine_that_is_missing_says_how_to_get_it(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(UnavailableError, match="numpy") as caught:
         Chunker("numpy")
-    assert caught.value.hint == "pip install 'gitprov[chunking]'"
+    assert caught.value.hint == "pip install pyfastcdc"
 
 
 def test_loading_the_module_loads_no_engine() -> None:
