@@ -32,7 +32,8 @@ Anchored = Callable[[Workspace, int], object]
 _OF_KEYS: tuple[int, ...] = (signal.SIGINT, signal.SIGQUIT)
 """What a terminal sends to everybody in its foreground, on Ctrl-C and Ctrl-\\."""
 
-_SIGNALS: tuple[int, ...] = (*_OF_KEYS, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_OTHERS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+_SIGNALS: tuple[int, ...] = (*_OF_KEYS, *_OTHERS)
 
 
 @dataclass(frozen=True, slots=True)

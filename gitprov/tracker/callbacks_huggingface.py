@@ -107,7 +107,7 @@ class HuggingFaceCallback(TrainerCallback):  # type: ignore[misc]  # transformer
         self.tracker.store_merkle_on_blockchain_after_training(results)
 
     def _goes_on(self) -> bool:
-        return self.tracker is not None and self.tracker.run.outcome == "running"
+        return self.tracker is not None and self.tracker.open
 
     def _add_data(self, name: str, loader: Any) -> None:
         """Records a loader's data set under the name, or the name with a number; each once."""

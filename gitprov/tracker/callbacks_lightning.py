@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from gitprov.errors import UsageError
+from gitprov.ops.redact import Redactor
+from gitprov.tracker.recorded import Recorded
 from gitprov.tracker.tracker import ProvenanceTracker
-from gitprov.tracker.values import describe
 
 # The two packages are two copies of one: what the training code has imported is what it uses.
 if "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules:
@@ -127,7 +128,7 @@ def _recordable(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_recordable(one) for one in value]
     try:
-        describe(value)
+        Recorded(value, "a parameter", Redactor())
     except UsageError:
         return f"{type(value).__module__}.{type(value).__qualname__}"
     return value

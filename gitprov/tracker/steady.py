@@ -64,6 +64,11 @@ class SteadyRun:
         """The run's id."""
         return self.recording.run.id
 
+    @property
+    def open(self) -> bool:
+        """Whether leaves can be added: it has not begun to end, and is this process's."""
+        return self.recording.is_ours and self.recording.open and self._ending is None
+
     def check(self, *, ending: bool = False) -> None:
         """Refuses to go on with a run that has ended, or is another process's.
 

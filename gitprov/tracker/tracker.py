@@ -81,6 +81,11 @@ class ProvenanceTracker:
         """The run as it is now: its leaves, its stages, and how it ended."""
         return self._recording.run
 
+    @property
+    def open(self) -> bool:
+        """Whether more can be recorded: this process began the run, and it has not ended."""
+        return self._steady.open
+
     def track_data(self, train_data: Any, test_data: Any = None) -> dict[str, str]:
         """Records what is trained and tested on, by digest; nothing is copied.
 

@@ -37,18 +37,6 @@ def describe(value: object) -> Json:
     return _describe(value, _MAX_DEPTH)
 
 
-def plain_numbers(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns metrics with tensors and arrays of one number as that number, as people mean them."""
-    return {key: _item(value) for key, value in values.items()}
-
-
-def _item(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return plain_numbers(value)
-    single = (is_tensor(value) or is_array(value)) and not tuple(value.shape)
-    return value.item() if single else value
-
-
 def leaf_text(value: object) -> str:
     """Returns the canonical JSON of `describe(value)` as text, quickly for the usual samples.
 
