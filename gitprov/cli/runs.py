@@ -1,5 +1,6 @@
 """The commands around runs: run, and runs with show, diff and verify below it."""
 
+import os
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -57,7 +58,10 @@ def run(no_anchor: bool, command: tuple[str, ...]) -> None:
 
     with workspace() as ws:
         done = run_command(
-            ws, command, anchored=None if no_anchor else lambda ws, entry: _witness(ws, entry)
+            ws,
+            command,
+            anchored=None if no_anchor else lambda ws, entry: _witness(ws, entry),
+            environ=dict(os.environ),
         )
     _tell(done)
     raise click.exceptions.Exit(done.exit_code)

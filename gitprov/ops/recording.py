@@ -12,7 +12,7 @@ from typing import Literal
 from gitprov.core.canonical import Json
 from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.model.run import Leaf, Outcome, Run, StageName
-from gitprov.ops.environment import environment, is_clean
+from gitprov.ops.environment import environment, is_clean, untracked_files
 from gitprov.ops.runs import RunLock, save_run, stage_run
 from gitprov.ops.statements import head_commit, state
 from gitprov.workspace import Workspace
@@ -72,6 +72,7 @@ class Recording:
             "id": run_id,
             "started": started,
             "type": "run",
+            "untracked": untracked_files(ws),
         }
         around: Leaf = {**environment(hash_seed, own=by == "tracker"), "type": "environment"}
         self.run = Run(run_id).with_leaf(first).with_leaf(around)

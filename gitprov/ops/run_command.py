@@ -58,8 +58,8 @@ def run_command(
     argv: Sequence[str],
     *,
     anchored: Anchored | None = None,
+    environ: Mapping[str, str],
     progress: Progress | None = None,
-    environ: Mapping[str, str] | None = None,
 ) -> RunResult:
     """Runs a command with our own stdin, stdout and stderr, and records what it read and wrote.
 
@@ -67,14 +67,13 @@ def run_command(
         ws: the workspace.
         argv: the command and its arguments; no shell is asked.
         anchored: has the stages witnessed.
+        environ: where PATH is, and keys that must not be recorded.
         progress: is told of data that is hashed.
-        environ: where PATH is, and keys that must not be recorded; the process's own by default.
 
     Raises:
         UsageError: there is no such command; then there is no run either.
         UnavailableError: there is no commit yet.
     """
-    environ = os.environ if environ is None else environ
     _refuse_missing(argv[0], environ.get("PATH", os.defpath))
     redactor = Redactor(secrets_of(anchors_config(ws), environ))
     before = _artifacts(ws, progress)

@@ -139,4 +139,6 @@ def test_all_exceptions_are_caught_at_the_boundaries_only() -> None:
         and not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
     }
     carried = {"worktree/pool.py"}  # from a thread to whoever takes its result
-    assert caught <= {"cli/main.py", "cli/hook.py"} | carried
+    # A training's own objects raise anything, and a training must not be stopped by being recorded.
+    trainings = {"tracker/recorded.py", "tracker/steady.py", "tracker/tracker.py"}
+    assert caught <= {"cli/main.py", "cli/hook.py"} | carried | trainings
