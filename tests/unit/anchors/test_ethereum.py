@@ -56,11 +56,21 @@ def sent(anchor: EthereumAnchor, earlier: list[Submission] | None = None) -> Sub
     return replace(submission, receipt=progress.receipt, created=time.time())
 
 
+def wait_until_mined(node: Node, submission: Submission) -> None:
+    """A node may answer before it has mined the block that a transaction asks for."""
+    for _ in range(200):
+        if node.rpc("eth_getTransactionReceipt", submission.locator) is not None:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{submission.locator} was not mined")
+
+
 def test_a_reorg_of_two_blocks_is_found_and_the_same_transaction_is_sent_again(
     chain: Node, http: Http
 ) -> None:
     anchor = anchor_on(chain, http)
     submission = sent(anchor)
+    wait_until_mined(chain, submission)
     included = anchor.refresh([submission], was="pending")
     assert included.state == "included"
     newest = replace(submission, receipt=included.receipt)
@@ -111,7 +121,9 @@ def test_several_pending_transactions_have_nonces_of_their_own(chain: Node, http
 def test_a_nonce_that_another_transaction_used_is_lost(chain: Node, http: Http) -> None:
     anchor = anchor_on(chain, http)
     submission = anchor.prepare(head(), [])
-    anchor.submit(anchor.prepare(head(9), []))
+    other = anchor.prepare(head(9), [])
+    anchor.submit(other)
+    wait_until_mined(chain, other)
     progress = anchor.submit(submission)
     assert progress.lost
     [answer] = anchor.gather([submission.receipt])
@@ -163,7 +175,10 @@ def test_a_node_that_answers_too_much_is_unavailable(http: Http) -> None:
 
 def test_ten_thousand_receipts_are_asked_for_in_batches(anvil: Node, http: Http) -> None:
     anchor = anchor_on(anvil, http)
-    progress = anchor.submit(anchor.prepare(head(), []))
+    submission = anchor.prepare(head(), [])
+    anchor.submit(submission)
+    wait_until_mined(anvil, submission)
+    progress = anchor.refresh([submission], was="pending")
     answers = anchor.gather([progress.receipt] * 10_000)
     assert len(answers) == 10_000
     assert {answer.block for answer in answers} == {progress.receipt["block"]}
@@ -204,7 +219,9 @@ def test_the_first_writer_of_a_hash_is_kept(anvil: Node, http: Http) -> None:
     contract = deploy(anchor_on(anvil, http)).address
     first = anchor_on(anvil, http, mode="storage", contract=contract)
     statement = Statement(LOG_7.root(7), 7, "")
-    assert first.submit(first.prepare(statement, [])).state in {"included", "pending"}
+    submission = first.prepare(statement, [])
+    assert first.submit(submission).state in {"included", "pending"}
+    wait_until_mined(anvil, submission)
     second = anchor_on(anvil, http, mode="storage", contract=contract)
     with pytest.raises(UsageError, match="would fail"):
         second.prepare(statement, [])
