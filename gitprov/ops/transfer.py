@@ -145,7 +145,7 @@ def fetch(
             return Transferred(transport.url, len(commits), len(known), size, 0, there, absent)
         if meter is not None:
             meter.found(len(wanted), size)
-        fetcher.fetch(wanted, None if meter is None else meter.done)
+        fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
     result = fetcher.result
     refuse_wrong(result, transport.url)
     return Transferred(

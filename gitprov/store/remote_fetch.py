@@ -1,17 +1,18 @@
 """Fetching from a remote: ranges of packs, each block checked before it enters the store."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from blake3 import blake3
 
+from gitprov.core.chunking import MIN_BYTES
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, VerificationError
-from gitprov.model.manifest import Manifest
-from gitprov.model.remote_index import MAX_RECIPE_BLOCKS, Recipe, parse_recipe
+from gitprov.model.manifest import MAX_MANIFEST_BYTES, Manifest
+from gitprov.model.remote_index import MAX_CHUNKS, MAX_RECIPE_BLOCKS, Recipe, parse_recipe
 from gitprov.platform.files import fault
 from gitprov.store.base import StoreWriter
 from gitprov.store.remote import Place, Remote, Sent, Wanted
@@ -56,8 +57,19 @@ class Fetcher:
         self._uncommitted = 0
         self.result = Fetched()
 
-    def fetch(self, wanted: Iterable[Wanted], sent: Sent | None = None) -> None:
+    def fetch(
+        self,
+        wanted: Iterable[Wanted],
+        sent: Sent | None = None,
+        *,
+        sizes: Mapping[bytes, int] | None = None,
+    ) -> None:
         """Fetches what the remote has of these; the rest is named in the result.
+
+        Args:
+            wanted: what is to come.
+            sent: is told of what is done.
+            sizes: how large blobs are by what names them: a remote cannot make them larger.
 
         Raises:
             UnavailableError: the remote cannot be reached; what came before is kept.
@@ -77,7 +89,7 @@ class Fetcher:
             self._tell(sent, len(data))
         for one, place in large:
             try:
-                size = self._assemble(one, place)
+                size = self._assemble(one, place, (sizes or {}).get(one.digest))
             except (MalformedError, VerificationError) as exc:
                 self.result.wrong.append((one.digest, str(exc)))
                 continue
@@ -108,13 +120,16 @@ class Fetcher:
         else:
             self.result.objects += 1
 
-    def _assemble(self, one: Wanted, place: Place) -> int:
+    def _assemble(self, one: Wanted, place: Place, expected: int | None) -> int:
         """Puts a large blob together from its chunks, each checked, and the whole once more."""
-        recipes = list(self._recipes(one, place))
+        most = MAX_MANIFEST_BYTES if one.is_manifest else expected
+        recipes = list(self._recipes(one, place, most))
         chunks = [chunk for recipe in recipes for chunk in recipe.chunks]
         size = sum(length for _, length in chunks)
         if any(recipe.digest != one.digest or recipe.size != size for recipe in recipes):
             raise VerificationError("its recipe is of something else")
+        if (most is not None and size > most) or (expected is not None and size != expected):
+            raise VerificationError("its recipe has another size than it has")
         try:
             with tempfile.TemporaryFile(dir=self._folder) as file:
                 whole = blake3(max_threads=blake3.AUTO)
@@ -141,11 +156,12 @@ class Fetcher:
         path = f"/proc/self/fd/{file.fileno()}"
         self._writer.add_file(path, fd=file.fileno(), size=size, link="copy")
 
-    def _recipes(self, one: Wanted, place: Place) -> Iterator[Recipe]:
-        """The recipe's blocks, the first one first."""
+    def _recipes(self, one: Wanted, place: Place, most: int | None) -> Iterator[Recipe]:
+        """The recipe's blocks, the first one first; not more than so many bytes can need."""
+        blocks = MAX_RECIPE_BLOCKS if most is None else most // (MAX_CHUNKS * MIN_BYTES) + 1
         found: list[Recipe] = []
         shown = str(Digest(one.digest))
-        while len(found) < MAX_RECIPE_BLOCKS:
+        while len(found) < blocks:
             data = self._get(place.pack, place.offset, place.size)
             recipe = parse_recipe(data, what=f"the recipe of {shown}")
             found.append(recipe)

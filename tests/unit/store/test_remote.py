@@ -211,6 +211,19 @@ def test_wrong_bytes_are_named_and_never_enter_the_store(
     assert back.has([one.digest for one in wanted]) == {wanted[1].digest}
 
 
+def test_a_remote_cannot_make_a_blob_larger_than_it_is(tmp_path: Path, place: Path) -> None:
+    store, wanted = stored(tmp_path / "a", [noise(3 * MIB)])
+    with remote(place) as made:
+        made.push(store, wanted)
+        with ThreadPoolExecutor(2) as pool, LocalStore(str(tmp_path / "b")).writer() as writer:
+            fetcher = Fetcher(made, writer, pool, 2, str(tmp_path))
+            fetcher.fetch(wanted, sizes={wanted[0].digest: 5})
+        assert [reason for _, reason in fetcher.result.wrong] == [
+            "its recipe has another size than it has"
+        ]
+        assert fetcher.result.received_bytes < MIB  # no chunk was asked for
+
+
 def test_a_pack_cut_short_is_no_data(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(100_000)])
     with remote(place) as made:
