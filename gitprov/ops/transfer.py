@@ -14,6 +14,7 @@ from gitprov.model.record import ArtifactLeaf
 from gitprov.ops.compare import leaf_entry
 from gitprov.ops.manifests import find, loader
 from gitprov.ops.record import compute_record
+from gitprov.ops.revisions import chosen_commits
 from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.base import BlobStore
 from gitprov.store.remote import Remote, Wanted
@@ -79,7 +80,7 @@ def push(
     """
     if transport.read_only:
         raise UsageError(f"{transport.url} can only be read")
-    commits = _commits(ws, revs, everything=everything)
+    commits = chosen_commits(ws, revs, everything=everything)
     leaves = _leaves(ws, commits)
     wanted, absent = _needed(ws.store, [(leaf.root.raw, leaf.entry == "dir") for leaf in leaves])
     with Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote:
@@ -122,7 +123,7 @@ def fetch(
         UnavailableError: the remote cannot be reached.
         VerificationError: the remote has something wrongly; the rest has come.
     """
-    commits = _commits(ws, revs, everything=everything)
+    commits = chosen_commits(ws, revs, everything=everything)
     leaves = _leaves(ws, commits)
     tmp = os.path.join(ws.store_path, "tmp")
     with (
@@ -262,17 +263,6 @@ def _leaves(ws: Workspace, commits: Iterable[str]) -> list[ArtifactLeaf]:
     }
     ws.digests.save()
     return list(found.values())
-
-
-def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[str]:
-    if everything:
-        if revs:
-            raise UsageError("give revisions or --all, not both")
-        return ws.repo.rev_list(everything=True)
-    commits: list[str] = []
-    for rev in revs or ["HEAD"]:
-        commits += ws.repo.rev_list(rev) if ".." in rev else [ws.repo.resolve(rev)]
-    return list(dict.fromkeys(commits))
 
 
 def _missing(absent: Sequence[bytes]) -> UnavailableError:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from gitprov.anchors.registry import Means
 from gitprov.config import TRACKED_NAME, Config, load_yaml
 from gitprov.config.anchors import AnchorsConfig
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.errors import MalformedError, UnavailableError
 from gitprov.git.log import read_log_key
 from gitprov.git.notes import Notes
 from gitprov.git.tree_digest import TreeDigests
@@ -17,6 +17,7 @@ from gitprov.ops.evidence_artifacts import ArtifactLooker
 from gitprov.ops.evidence_logs import OpenLog, log_evidence, open_logs, remember_heads
 from gitprov.ops.evidence_runs import RunLooker, stages_of, with_answers
 from gitprov.ops.record import compute_record
+from gitprov.ops.revisions import chosen_commits
 from gitprov.verify.engine import judge_all
 from gitprov.verify.evidence import (
     Answer,
@@ -61,7 +62,7 @@ def verify(
         UsageError: a revision or a policy cannot be used.
     """
     policy = read_policy(ws, policy_from, require_data=require_data).trusting(trust_blocks)
-    commits = _commits(ws, revs, everything=everything)
+    commits = chosen_commits(ws, revs, everything=everything)
     notes = Notes(ws.repo)
     lines = notes.lines_many(commits)
     digests = TreeDigests(ws.objects, None) if deep else ws.digests
@@ -116,17 +117,6 @@ def read_policy(ws: Workspace, rev: str | None, *, require_data: bool) -> Policy
         text = "" if found is None else found.data.decode("utf-8", "replace")
         section = Config.of(load_yaml(text, what=f"{rev}:{TRACKED_NAME}"), {}).policy
     return replace(Policy.parse(dict(section)), require_data=require_data)
-
-
-def _commits(ws: Workspace, revs: Sequence[str], *, everything: bool) -> list[str]:
-    if everything:
-        if revs:
-            raise UsageError("give revisions or --all, not both")
-        return ws.repo.rev_list(everything=True)
-    commits: list[str] = []
-    for rev in revs or ["HEAD"]:
-        commits += ws.repo.rev_list(rev) if ".." in rev else [ws.repo.resolve(rev)]
-    return list(dict.fromkeys(commits))
 
 
 def _before_gitprov(
