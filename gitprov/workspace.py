@@ -46,11 +46,14 @@ class Workspace:
         repo: the repository as seen from one worktree.
         cwd: where the user stands; paths on the command line are relative to it.
         waiting: is given a sentence when a lock takes long.
+        tracked: the text of the tracked configuration, where it is that of another revision than
+            the worktree's; None reads the worktree's.
     """
 
     repo: Repository
     cwd: str
     waiting: Callable[[str], None] | None = None
+    tracked: bytes | None = None
 
     @classmethod
     def open(
@@ -126,8 +129,8 @@ class Workspace:
         """The configuration of the worktree's tracked file and of this clone."""
         from gitprov.config import LOCAL_NAME, TRACKED_NAME, Config
 
-        tracked = b""
-        if self.repo.worktree is not None:
+        tracked = self.tracked or b""
+        if self.tracked is None and self.repo.worktree is not None:
             tracked = _read_config(os.path.join(self.repo.worktree, TRACKED_NAME))
         local = _read_config(os.path.join(self.repo.data_dir, LOCAL_NAME))
         if not tracked and not local:
