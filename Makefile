@@ -13,10 +13,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check fix format lint types imports docs docs-check bench bench-anchors bench-tracker soak services devnet contracts constraints setup clean
+.PHONY: help demo test check fix format lint types imports docs docs-check bench bench-remotes bench-anchors bench-tracker soak services devnet contracts constraints setup clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(READY) ## show the whole story on a throw-away repository
 	$(BIN)/gitprov demo
@@ -51,6 +51,10 @@ docs-check: $(READY) ## does docs/cli.md say what the command line says?
 
 bench: $(READY) ## measure gitprov and its peers side by side (an hour; ARGS=--quick for a trial)
 	$(PY) bench/run.py $(ARGS)
+	$(PY) -m bench.remotes $(if $(findstring --quick,$(ARGS)),--quick)
+
+bench-remotes: $(READY) services ## measure push and pull beside the peers, to a folder and to S3 (half an hour; ARGS=--quick)
+	$(PY) -m bench.remotes $(ARGS)
 
 bench-anchors: $(READY) services ## measure anchors on local nodes (some minutes); writes docs/benchmarks-anchors.md
 	$(PY) -m bench.anchors

@@ -6,6 +6,7 @@ starts a measured command counts as that command's own (see bench/measure.py).
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,12 @@ DATASETS: dict[str, Dataset] = {
     "S4": Dataset("S4", 20_000, 110 * KIB, 100, spread=0.5),
 }
 
+SHARED: dict[str, Dataset] = {
+    "R1": Dataset("R1", 100_000, 4 * KIB, 100),
+    "R2": Dataset("R2", 1, 2 * GIB, 1),
+}
+"""What is sent to remotes and brought from there (issue 5)."""
+
 
 def file_name(dataset: Dataset, number: int) -> str:
     """Returns the name of the numbered file below the artifact's folder."""
@@ -84,6 +91,16 @@ def replace_one(dataset: Dataset, target: Path) -> None:
     _write(path, f"{dataset.key}/changed", dataset.size)
 
 
+def put_in_front(path: Path) -> None:
+    """Gives a file one byte more at its beginning, as a new file."""
+    old = path.with_name(path.name + ".old")
+    path.rename(old)
+    with old.open("rb") as source, path.open("wb") as out:
+        out.write(b"!")
+        shutil.copyfileobj(source, out, _CHUNK)
+    old.unlink()
+
+
 def _size(dataset: Dataset, number: int) -> int:
     drawn = int.from_bytes(blake3(f"{dataset.key}/size/{number}".encode()).digest(4))
     return round(dataset.size * (1 + dataset.spread * (drawn / 2**31 - 1)))
@@ -99,4 +116,4 @@ def _write(path: Path, seed: str, size: int) -> int:
 
 if __name__ == "__main__":
     key, folder, scale = sys.argv[1:]
-    generate(DATASETS[key].scaled(int(scale)), Path(folder))
+    generate((DATASETS | SHARED)[key].scaled(int(scale)), Path(folder))

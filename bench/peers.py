@@ -88,7 +88,7 @@ def _dvc(base: Path) -> list[Tool]:
         base.mkdir(parents=True, exist_ok=True)
         install = Runner(base, os.environ, _INSTALL_TIMEOUT)
         install(uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv))
-        install(uv, "pip", "install", "--quiet", "--python", str(venv), f"dvc=={DVC_VERSION}")
+        install(uv, "pip", "install", "--quiet", "--python", str(venv), f"dvc[s3]=={DVC_VERSION}")
     folder = venv / "bin"
     return [Dvc("DVC (copy)", "dvc", "copy", folder), Dvc("DVC (hardlink)", "dvc", "link", folder)]
 

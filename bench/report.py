@@ -174,7 +174,8 @@ def _like(mode: Mode) -> str:
 
 def _notes(results: Results) -> Iterator[str]:
     yield (
-        "Pages of their own: [benchmarks-anchors.md](benchmarks-anchors.md), "
+        "Pages of their own: [benchmarks-remotes.md](benchmarks-remotes.md), "
+        "[benchmarks-anchors.md](benchmarks-anchors.md), "
         "[benchmarks-tracker.md](benchmarks-tracker.md)."
     )
     yield ""

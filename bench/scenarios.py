@@ -41,15 +41,15 @@ def big(setting: Setting, dataset: Dataset, divisor: int) -> None:
     """Add, status, one file changed, checkout of everything: on one of the data sets."""
     tool, key = setting.tool, dataset.key
     artifact = "data.bin" if dataset.single else "data"
-    run = _new_repository(setting, artifact)
+    run = new_repository(setting, artifact)
     path = run.folder / artifact
-    _generate(dataset, path, divisor)
+    generate_apart(dataset, path, divisor)
     settle()
 
     used = run(*tool.add(artifact))
     setting.record(f"{key} add", used.seconds)
     setting.record(f"{key} add, peak memory", used.peak_kib * 1024)
-    _commit(run, "data")
+    commit(run, "data")
     settle()
 
     for _ in range(_STATUS_REPEATS):
@@ -75,14 +75,14 @@ def big(setting: Setting, dataset: Dataset, divisor: int) -> None:
 def small(setting: Setting, repeats: int) -> None:
     """What is done a hundred times a day: --version, status, git commit with the tool's hooks."""
     tool = setting.tool
-    run = _new_repository(setting, "data")
+    run = new_repository(setting, "data")
     for _ in range(repeats):
         setting.record("--version", run(*tool.version_command).seconds)
         setting.record("status, empty", run(*tool.status).seconds)
 
     generate(Dataset("S0", 10, 4096, 2), run.folder / "data")
     run(*tool.add("data"))
-    _commit(run, "data")
+    commit(run, "data")
     without = ("git", "-c", "core.hooksPath=/dev/null", "commit", "--quiet", "-m", "code")
     hook = run.folder / ".git" / "hooks" / "post-commit"
     for number in range(repeats):
@@ -98,17 +98,19 @@ def small(setting: Setting, repeats: int) -> None:
         setting.record("commit, hooks' share", hooked - bare)
 
 
-def _new_repository(setting: Setting, artifact: str) -> Runner:
+def new_repository(setting: Setting, artifact: str) -> Runner:
+    """Returns a runner in a new repository with the tool set up and one commit."""
     run = setting.runner()
     run.folder.mkdir(parents=True)
     run("git", "init", "--quiet")
     (run.folder / "code.txt").write_text("start\n", "utf-8")
     setting.tool.prepare(run, artifact)
-    _commit(run, "start")
+    commit(run, "start")
     return run
 
 
-def _commit(run: Runner, message: str) -> None:
+def commit(run: Runner, message: str) -> None:
+    """Commits everything."""
     run("git", "add", "--all")
     run("git", "commit", "--quiet", "--allow-empty", "-m", message)
 
@@ -118,7 +120,8 @@ def _change_code(run: Runner, number: int) -> None:
     run("git", "add", "code.txt")
 
 
-def _generate(dataset: Dataset, target: Path, divisor: int) -> None:
+def generate_apart(dataset: Dataset, target: Path, divisor: int) -> None:
+    """Makes a data set in a process of its own; `bench.data` says why."""
     command = [sys.executable, "-m", "bench.data", dataset.key, str(target), str(divisor)]
     done = subprocess.run(command, cwd=_ROOT, check=False)
     if done.returncode != 0:
