@@ -94,7 +94,7 @@ def push(
         if absent:
             raise _missing(absent)
         lacking = [one for one in wanted if one not in there]
-        size = sum(ws.store.size(one.digest) for one in lacking)
+        size = sum(ws.store.sizes(one.digest for one in lacking).values())
         if dry_run:
             return Transferred(transport.url, len(commits), len(lacking), size, 0, len(there))
         if meter is not None:

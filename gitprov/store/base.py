@@ -111,6 +111,10 @@ class BlobStore(Protocol):
         """
         ...
 
+    def sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """Returns the same of many at once; what the store does not have is left out."""
+        ...
+
     def writer(self) -> AbstractContextManager[StoreWriter]:
         """Opens a writer; a clean exit commits, an exception leaves nothing visible."""
         ...

@@ -88,6 +88,10 @@ class LocalStore(BlobStore):
         """See `BlobStore.size`."""
         return self._reader.size(digest)
 
+    def sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """See `BlobStore.sizes`."""
+        return self._reader.sizes(digests)
+
     @contextlib.contextmanager
     def writer(self) -> Iterator[StoreWriter]:
         """See `BlobStore.writer`."""

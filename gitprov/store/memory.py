@@ -60,6 +60,10 @@ class MemoryStore(BlobStore):
             raise missing(digest)
         return len(self.blobs[digest][1])
 
+    def sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """See `BlobStore.sizes`."""
+        return {one: self.size(one) for one in self.has(digests)}
+
     @contextlib.contextmanager
     def writer(self) -> Iterator[StoreWriter]:
         """See `BlobStore.writer`."""

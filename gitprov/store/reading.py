@@ -103,6 +103,17 @@ class Reader:
             return status.st_size
         raise missing(digest)
 
+    def sizes(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """See `BlobStore.sizes`."""
+        wanted = set(digests)
+        index = self.existing_index()
+        places = index.lookup(wanted) if index is not None else {}
+        found = {digest: place[2] for digest, place in places.items()}
+        for digest in wanted - found.keys():
+            if (status := self.objects.status(digest)) is not None:
+                found[digest] = status.st_size
+        return found
+
     def pack(self, name: str) -> PackFile:
         """Returns an open pack.
 

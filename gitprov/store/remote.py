@@ -214,17 +214,17 @@ class _Sender:
         self.packs = 0
 
     def send(self, lacking: list[Wanted]) -> None:
-        sizes = {one: self._store.size(one.digest) for one in lacking}
+        sizes = self._store.sizes(one.digest for one in lacking)
         manifests = {one.digest for one in lacking if one.is_manifest}
-        small = [one.digest for one in lacking if sizes[one] <= WHOLE_BYTES]
+        small = [one.digest for one in lacking if sizes.get(one.digest, 0) <= WHOLE_BYTES]
         for digest, data in self._store.read_many(small):
             is_manifest = digest in manifests
             block_digest = blake3(data).digest() if is_manifest else digest
             self._add("m" if is_manifest else "b", digest, data, block_digest)
             self._tell(1, len(data))
         for one in lacking:
-            if sizes[one] > WHOLE_BYTES:
-                self._add_large(one, sizes[one])
+            if (size := sizes.get(one.digest, 0)) > WHOLE_BYTES:
+                self._add_large(one, size)
         self._close_pack()
         self._flush_recipes()
 

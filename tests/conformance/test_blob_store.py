@@ -122,6 +122,18 @@ def test_a_file_comes_back_whatever_its_size(store: BlobStore, tmp_path: Path) -
             assert stream.read() == blob
 
 
+def test_sizes_of_many_are_told_at_once_and_what_is_missing_is_left_out(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    sizes = {}
+    for size in (0, 1, 4095, LARGE, 4 << 20):
+        path = tmp_path / str(size)
+        path.write_bytes(os.urandom(size))
+        sizes[put_file(store, path)] = size
+    assert store.sizes([*sizes, bytes(32)]) == sizes
+    assert all(store.size(digest) == size for digest, size in sizes.items())
+
+
 def test_a_file_of_another_size_than_believed_is_refused_and_nothing_is_visible(
     store: BlobStore, tmp_path: Path
 ) -> None:
