@@ -1,9 +1,12 @@
 """The commands that move data: push, fetch, pull."""
 
+import functools
 import os
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,12 +22,13 @@ from gitprov.cli.options import (
     say,
     table,
 )
-from gitprov.cli.progress import progress
+from gitprov.cli.progress import Meter, progress
+from gitprov.cli.transfer_notes import Notes, exchange, tell_shallow
 from gitprov.errors import UsageError
 from gitprov.ops.pointers import repo_path
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.restore import checkout
-from gitprov.ops.transfer import Transferred, accept_remote, is_accepted
+from gitprov.ops.transfer import Transferred, accept_remote, fetch_worktree, is_accepted
 from gitprov.ops.transfer import fetch as fetch_data
 from gitprov.ops.transfer import push as push_data
 from gitprov.store.transports import open_transport
@@ -32,35 +36,83 @@ from gitprov.store.transports import open_transport
 if TYPE_CHECKING:
     from gitprov.config.remotes import RemoteConfig
     from gitprov.core.canonical import Json
+    from gitprov.core.paths import RepoPath
     from gitprov.store.transport import Transport
     from gitprov.workspace import Workspace
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _NAMED = 5
 
 
-def _options(command: F) -> F:
+@dataclass(frozen=True, slots=True)
+class _Asked:
     """What the three have in common."""
-    shared = (
-        click.option(
-            "-r", "--remote", metavar="NAME", help="Not the default remote, but this one."
-        ),
-        click.option(
-            "-j",
-            "--jobs",
-            type=click.IntRange(1, 64),
-            default=4,
-            show_default=True,
-            help="Transfers at once.",
-        ),
-        click.option("-n", "--dry-run", is_flag=True, help="Say what would travel, and stop."),
-        json_option,
-        quiet_option,
-    )
-    for option in reversed(shared):
-        command = option(command)
-    return command
+
+    remote: str | None
+    jobs: int
+    dry_run: bool
+    no_notes: bool
+    as_json: bool
+    quiet: bool
+
+    def open(self, ws: "Workspace") -> "Transport":
+        return _open(remotes_config(ws).chosen(self.remote))
+
+    def meter(self, title: str) -> AbstractContextManager[Meter]:
+        return progress(title, quiet=self.quiet or self.as_json)
+
+    def paths(self, ws: "Workspace", texts: Sequence[str]) -> "list[RepoPath]":
+        return [repo_path(ws.worktree, ws.cwd, text) for text in texts]
+
+
+_SHARED = (
+    click.option("-r", "--remote", metavar="NAME", help="Not the default remote, but this one."),
+    click.option(
+        "-j",
+        "--jobs",
+        type=click.IntRange(1, 64),
+        default=4,
+        show_default=True,
+        help="Transfers at once.",
+    ),
+    click.option("-n", "--dry-run", is_flag=True, help="Say what would travel, and stop."),
+    click.option("--no-notes", is_flag=True, help="Data only: leave notes and log as they are."),
+    json_option,
+    quiet_option,
+)
+
+
+def _shared(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command the shared options, as one value `asked`."""
+
+    @functools.wraps(command)
+    def given(
+        remote: str | None,
+        jobs: int,
+        dry_run: bool,
+        no_notes: bool,
+        as_json: bool,
+        quiet: bool,
+        **own: object,
+    ) -> None:
+        command(asked=_Asked(remote, jobs, dry_run, no_notes, as_json, quiet), **own)
+
+    for option in reversed(_SHARED):
+        given = option(given)
+    return given
+
+
+_commits = click.argument("revs", nargs=-1, metavar="[REV | A..B]…")
+_all = click.option(
+    "--all", "everything", is_flag=True, help="Every commit of every branch and tag."
+)
+_part = click.option(
+    "-p",
+    "--path",
+    "paths",
+    multiple=True,
+    type=click.Path(),
+    help="Only this artifact, or this part of one; may be repeated.",
+)
 
 
 @click.command(
@@ -69,43 +121,43 @@ def _options(command: F) -> F:
         "gitprov push                    # the data of the current commit",
         "gitprov push --all              # of every branch and tag",
         "gitprov push origin/main..HEAD",
+        "gitprov push --path data/train  # a part",
         "gitprov push --dry-run -r nas",
     ),
 )
-@click.argument("revs", nargs=-1, metavar="[REV | A..B]…")
-@click.option("--all", "everything", is_flag=True, help="Every commit of every branch and tag.")
+@_commits
+@_all
+@_part
 @click.option("--yes", is_flag=True, help="Send to the address that a tracked file names.")
-@_options
+@_shared
 def push(
-    revs: tuple[str, ...],
-    everything: bool,
-    yes: bool,
-    remote: str | None,
-    jobs: int,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
+    asked: _Asked, revs: tuple[str, ...], everything: bool, paths: tuple[str, ...], yes: bool
 ) -> None:
     """Send the datasets and models of commits to a remote; REV is HEAD when it is not given.
 
     Only what the remote lacks travels: of a large file that changed, the chunks that are new. An
-    interrupted push goes on where it stopped. Notes and log travel with `git push`.
+    interrupted push goes on where it stopped. Then notes and log go to the git remote of the
+    current branch, as with `git push`, the log's head signed.
     """
-    with workspace() as ws, progress("sending", quiet=quiet or as_json) as meter:
-        chosen = remotes_config(ws).chosen(remote)
-        if not dry_run:
+    with workspace() as ws:
+        chosen = remotes_config(ws).chosen(asked.remote)
+        if not asked.dry_run:
             _accept(ws, chosen, yes=yes)
-        done = push_data(
-            ws,
-            _open(chosen),
-            revs,
-            everything=everything,
-            jobs=jobs,
-            dry_run=dry_run,
-            meter=meter,
-        )
-    verb = "would send" if dry_run else "sent"
-    _show("push", verb, "to", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        with asked.meter("sending") as meter:
+            done = push_data(
+                ws,
+                _open(chosen),
+                revs,
+                everything=everything,
+                paths=asked.paths(ws, paths),
+                jobs=asked.jobs,
+                dry_run=asked.dry_run,
+                meter=meter,
+            )
+        notes = exchange(ws, send=True, skip=asked.no_notes or asked.dry_run)
+        tell_shallow(ws, revs, everything=everything)
+    _show("push", ("would send" if asked.dry_run else "sent", "to"), done, notes, asked)
+    _end(done, notes)
 
 
 @click.command(
@@ -116,91 +168,71 @@ def push(
         "gitprov fetch v1.0 -r nas",
     ),
 )
-@click.argument("revs", nargs=-1, metavar="[REV | A..B]…")
-@click.option("--all", "everything", is_flag=True, help="Every commit of every branch and tag.")
-@_options
-def fetch(
-    revs: tuple[str, ...],
-    everything: bool,
-    remote: str | None,
-    jobs: int,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@_commits
+@_all
+@_part
+@_shared
+def fetch(asked: _Asked, revs: tuple[str, ...], everything: bool, paths: tuple[str, ...]) -> None:
     """Fetch the datasets and models of commits into the store; the worktree stays as it is.
 
-    Every object is checked as it arrives. What was fetched stays when it is interrupted.
+    Every object is checked as it arrives. What was fetched stays when it is interrupted. Then notes
+    and logs come from the git remote of the current branch.
     """
-    with workspace() as ws, progress("fetching", quiet=quiet or as_json) as meter:
-        done = fetch_data(
-            ws,
-            _open(remotes_config(ws).chosen(remote)),
-            revs,
-            everything=everything,
-            jobs=jobs,
-            dry_run=dry_run,
-            meter=meter,
-        )
-    _show("fetch", _fetched(dry_run), "from", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
-    _exit_when_absent(done)
+    with workspace() as ws:
+        with asked.meter("fetching") as meter:
+            done = fetch_data(
+                ws,
+                asked.open(ws),
+                revs,
+                everything=everything,
+                paths=asked.paths(ws, paths),
+                jobs=asked.jobs,
+                dry_run=asked.dry_run,
+                meter=meter,
+            )
+        notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
+        tell_shallow(ws, revs, everything=everything)
+    _show("fetch", (_fetched(asked), "from"), done, notes, asked)
+    _end(done, notes)
 
 
 @click.command(
     short_help="Fetch data from a remote and check it out.",
     epilog=examples(
-        "gitprov pull                    # everything that the current commit has",
+        "gitprov pull                    # everything that the pointers here name",
         "gitprov pull data/train         # a part",
         "gitprov pull --dry-run",
     ),
 )
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("-f", "--force", is_flag=True, help="Write over files that were changed.")
-@_options
-def pull(
-    paths: tuple[str, ...],
-    force: bool,
-    remote: str | None,
-    jobs: int,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """Fetch what the current commit needs, or only PATHs, and check it out.
+@_shared
+def pull(asked: _Asked, paths: tuple[str, ...], force: bool) -> None:
+    """Fetch what the worktree's pointers name, or only PATHs of it, and check it out.
 
-    Files that were changed and never added are not written over without --force.
+    Files that were changed and never added are not written over without --force. Then notes and
+    logs come from the git remote of the current branch.
     """
     with workspace() as ws:
-        wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
-        with progress("fetching", quiet=quiet or as_json) as meter:
-            done = fetch_data(
-                ws,
-                _open(remotes_config(ws).chosen(remote)),
-                (),
-                paths=wanted,
-                jobs=jobs,
-                dry_run=dry_run,
-                meter=meter,
+        wanted = asked.paths(ws, paths)
+        with asked.meter("fetching") as meter:
+            done = fetch_worktree(
+                ws, asked.open(ws), wanted, jobs=asked.jobs, dry_run=asked.dry_run, meter=meter
             )
         restored = None
-        if not dry_run and not done.absent:
-            with progress("restoring", quiet=quiet or as_json) as meter:
+        if not asked.dry_run and not done.absent:
+            with asked.meter("restoring") as meter:
                 restored = checkout(ws, paths, force=force, progress=meter)
-    files = restored.files if restored else 0
-    _show(
-        "pull",
-        _fetched(dry_run),
-        "from",
-        done,
-        dry_run=dry_run,
-        as_json=as_json,
-        quiet=quiet,
-        more={"files": files, "removed": restored.removed if restored else 0},
-    )
-    if restored is not None and not as_json and not quiet:
+        notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
+    more: dict[str, Json] = {
+        "files": restored.files if restored else 0,
+        "removed": restored.removed if restored else 0,
+    }
+    _show("pull", (_fetched(asked), "from"), done, notes, asked, more)
+    if restored is not None and not asked.as_json and not asked.quiet:
         for line in table([["restored", str(path)] for path in restored.updated]):
             say(line)
-    _exit_when_absent(done)
+    _end(done, notes)
 
 
 def _open(chosen: "RemoteConfig") -> "Transport":
@@ -212,7 +244,7 @@ def _accept(ws: "Workspace", chosen: "RemoteConfig", *, yes: bool) -> None:
     if not chosen.shared or is_accepted(ws, chosen.url):
         return
     if not yes:
-        asked = f"send data to {chosen.url}, which {'.gitprov.yaml'} names?"
+        asked = f"send data to {chosen.url}, which .gitprov.yaml names?"
         if not (sys.stdin and sys.stdin.isatty()):
             raise UsageError(
                 f"nothing was sent to {chosen.url} yet, and a tracked file names it",
@@ -223,22 +255,19 @@ def _accept(ws: "Workspace", chosen: "RemoteConfig", *, yes: bool) -> None:
     accept_remote(ws, chosen.url)
 
 
-def _fetched(dry_run: bool) -> str:
-    return "would fetch" if dry_run else "fetched"
+def _fetched(asked: _Asked) -> str:
+    return "would fetch" if asked.dry_run else "fetched"
 
 
 def _show(
     schema: str,
-    verb: str,
-    where: str,
+    words: tuple[str, str],
     done: Transferred,
-    *,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
+    notes: Notes,
+    asked: _Asked,
     more: "dict[str, Json] | None" = None,
 ) -> None:
-    if as_json:
+    if asked.as_json:
         emit_json(
             schema,
             {
@@ -249,23 +278,32 @@ def _show(
                 "travelled": done.travelled,
                 "there": done.there,
                 "absent": [f"blake3:{digest.hex()}" for digest in done.absent],
-                "dry_run": dry_run,
+                "dry_run": asked.dry_run,
+                "notes": notes.to_json(),
                 **(more or {}),
             },
         )
-    elif not quiet:
-        travelled = "" if dry_run else f", {human_size(done.travelled)} on the line"
+    elif not asked.quiet:
+        verb, where = words
+        travelled = "" if asked.dry_run else f", {human_size(done.travelled)} on the line"
         there = f"; {plural(done.there, 'object')} there already" if done.there else ""
         objects = plural(done.objects, "object")
         say(f"{verb} {objects} ({human_size(done.size)}){travelled} {where} {done.url}{there}")
+        if notes.refs:
+            say(f"{verb} notes and log {where} {notes.remote}")
     for digest in done.absent[:_NAMED]:
         note(f"gitprov: neither here nor there: blake3:{digest.hex()}")
     if len(done.absent) > _NAMED:
         note(f"gitprov: and {len(done.absent) - _NAMED:,} more")
     if done.absent:
         note("gitprov: `gitprov push`, where somebody has them, sends them there")
+    notes.tell()
 
 
-def _exit_when_absent(done: Transferred) -> None:
-    if done.absent:
-        raise click.exceptions.Exit(3)
+def _end(done: Transferred, notes: Notes) -> None:
+    """Ends with the worst of what happened: what does not hold, then what could not be had."""
+    codes = {3} if done.absent else set()
+    if notes.problem is not None:
+        codes.add(notes.problem.exit_code)
+    if codes:
+        raise click.exceptions.Exit(1 if 1 in codes else max(codes))

@@ -22,12 +22,17 @@ def loader(store: BlobStore) -> Load:
     """
 
     def load(root: bytes) -> Manifest:
-        return _as_manifest(root, store.read(root))
+        return as_manifest(root, store.read(root))
 
     return load
 
 
-def _as_manifest(root: bytes, data: bytes) -> Manifest:
+def as_manifest(root: bytes, data: bytes) -> Manifest:
+    """Parses a manifest that is to have this root.
+
+    Raises:
+        MalformedError: it has another one, or the bytes are a file's.
+    """
     manifest = Manifest.parse(data)
     if manifest.root.raw != root:
         raise MalformedError(f"blake3:{root.hex()} is the digest of a file, not of a manifest")
@@ -138,7 +143,7 @@ def reachable(store: BlobStore, tops: Iterable[tuple[bytes, bool]]) -> tuple[set
         here = store.has(folders)
         missing += [f"the manifest blake3:{root.hex()} is missing" for root in folders - here]
         for root, data in store.read_many(here):
-            for entry in _as_manifest(root, data).entries:
+            for entry in as_manifest(root, data).entries:
                 live.add(entry.digest)
                 if entry.kind == "d":
                     below.add(entry.digest)

@@ -1,22 +1,22 @@
 """`gitprov push`, `fetch`, `pull`: what commits need, to a remote and from it."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import UnavailableError, UsageError
-from gitprov.model.entry import Entry
-from gitprov.model.manifest import Manifest
-from gitprov.model.record import ArtifactLeaf
-from gitprov.ops.compare import leaf_entry
-from gitprov.ops.manifests import find, loader
-from gitprov.ops.record import compute_record
 from gitprov.ops.revisions import chosen_commits
+from gitprov.ops.transfer_needs import (
+    Part,
+    follow,
+    needed,
+    parts_of_commits,
+    parts_of_worktree,
+)
 from gitprov.platform.files import atomic_write, read_bounded
-from gitprov.store.base import BlobStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.transport import Transport
@@ -46,7 +46,7 @@ class Transferred:
 
     Attributes:
         url: the remote.
-        commits: how many commits were looked at.
+        commits: how many commits were looked at; none where the worktree's pointers were.
         objects: blobs and manifests that travelled, or would.
         size: their bytes, before packing.
         travelled: the bytes that travelled.
@@ -69,20 +69,21 @@ def push(
     revs: Sequence[str],
     *,
     everything: bool = False,
+    paths: Sequence[RepoPath] = (),
     jobs: int = 4,
     dry_run: bool = False,
     meter: Meter | None = None,
 ) -> Transferred:
-    """Sends the data of commits to a remote; only what it lacks travels.
+    """Sends the data of commits, or of some paths in them, to a remote; what it lacks travels.
 
     Raises:
+        UsageError: the remote can only be read, or there is nothing at a path.
         UnavailableError: the store lacks some of it, or the remote cannot be reached.
     """
     if transport.read_only:
         raise UsageError(f"{transport.url} can only be read")
     commits = chosen_commits(ws, revs, everything=everything)
-    leaves = _leaves(ws, commits)
-    wanted, absent = _needed(ws.store, [(leaf.root.raw, leaf.entry == "dir") for leaf in leaves])
+    wanted, absent = needed(ws.store, parts_of_commits(ws, commits, paths))
     with Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote:
         try:
             remote.connect(create=not dry_run)
@@ -120,11 +121,39 @@ def fetch(
     on from there.
 
     Raises:
+        UsageError: there is nothing at a path.
         UnavailableError: the remote cannot be reached.
         VerificationError: the remote has something wrongly; the rest has come.
     """
     commits = chosen_commits(ws, revs, everything=everything)
-    leaves = _leaves(ws, commits)
+    parts = parts_of_commits(ws, commits, paths)
+    done = _fetch(ws, transport, parts, jobs=jobs, dry_run=dry_run, meter=meter)
+    return replace(done, commits=len(commits))
+
+
+def fetch_worktree(
+    ws: Workspace,
+    transport: Transport,
+    paths: Sequence[RepoPath] = (),
+    *,
+    jobs: int = 4,
+    dry_run: bool = False,
+    meter: Meter | None = None,
+) -> Transferred:
+    """Fetches what the worktree's pointers name, committed or not; the same in all else."""
+    parts = parts_of_worktree(ws, paths)
+    return _fetch(ws, transport, parts, jobs=jobs, dry_run=dry_run, meter=meter)
+
+
+def _fetch(
+    ws: Workspace,
+    transport: Transport,
+    parts: Sequence[Part],
+    *,
+    jobs: int,
+    dry_run: bool,
+    meter: Meter | None,
+) -> Transferred:
     tmp = os.path.join(ws.store_path, "tmp")
     with (
         Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote,
@@ -135,134 +164,28 @@ def fetch(
         os.makedirs(tmp, exist_ok=True)
         fetcher = Fetcher(remote, writer, pool, jobs, tmp)
         # Manifests first, level by level: they say what else is needed.
-        files = _follow(ws, fetcher, leaves, paths)
+        files = follow(ws.store, fetcher, parts)
         lacking = files.keys() - ws.store.has(files)
-        wanted = [Wanted(digest, is_manifest=False) for digest in sorted(lacking)]
-        known = [one for one in wanted if remote.place(one.digest) is not None]
-        size = sum(files[one.digest] for one in known)
-        if dry_run:
-            absent = tuple(one.digest for one in wanted if remote.place(one.digest) is None)
-            there = len(files) - len(lacking)
-            return Transferred(transport.url, len(commits), len(known), size, 0, there, absent)
-        if meter is not None:
-            meter.found(len(wanted), size)
-        fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
+        known = [digest for digest in sorted(lacking) if remote.place(digest) is not None]
+        size = sum(files[digest] for digest in known)
+        objects = len(known)
+        if not dry_run:
+            if meter is not None:
+                meter.found(len(known), size)
+            wanted = [Wanted(digest, is_manifest=False) for digest in known]
+            fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
+            objects = fetcher.result.objects
     result = fetcher.result
     refuse_wrong(result, transport.url)
     return Transferred(
-        transport.url,
-        len(commits),
-        result.objects,
-        size,
-        result.received_bytes,
-        len(files) - len(lacking),
-        tuple(result.absent),
+        url=transport.url,
+        commits=0,
+        objects=objects,
+        size=size,
+        travelled=0 if dry_run else result.received_bytes,
+        there=len(files) - len(lacking),
+        absent=(*result.absent, *sorted(lacking.difference(known))),
     )
-
-
-def _follow(
-    ws: Workspace, fetcher: Fetcher, leaves: Iterable[ArtifactLeaf], paths: Sequence[RepoPath]
-) -> dict[bytes, int]:
-    """Brings the manifests of artifacts, and returns the files below them with their sizes.
-
-    They are brought in a dry run too: they are small, and say what would travel.
-    """
-    files: dict[bytes, int] = {}
-    folders: set[bytes] = set()
-    for leaf in leaves:
-        for top in _tops(ws, fetcher, leaf, paths):
-            if top.kind == "d":
-                folders.add(top.digest)
-            else:
-                files[top.digest] = top.size
-    done: set[bytes] = set()
-    while folders:
-        _bring_manifests(ws, fetcher, folders)
-        done |= folders
-        below: set[bytes] = set()
-        for root, data in ws.store.read_many(ws.store.has(folders)):
-            for entry in _parse(root, data).entries:
-                if entry.kind == "d":
-                    below.add(entry.digest)
-                else:
-                    files[entry.digest] = entry.size
-        folders = below - done
-    return files
-
-
-def _tops(
-    ws: Workspace, fetcher: Fetcher, leaf: ArtifactLeaf, paths: Sequence[RepoPath]
-) -> list[Entry]:
-    """What of an artifact is wanted: all of it, or what lies at the paths."""
-    where = leaf.path.encode()
-    top = leaf_entry(leaf)
-    if not paths:
-        return [top]
-    found: list[Entry] = []
-    for path in paths:
-        if path.raw == where or where.startswith(path.raw + b"/"):
-            return [top]
-        if not path.raw.startswith(where + b"/"):
-            continue
-        parts = path.raw[len(where) + 1 :].split(b"/")
-        for depth in range(len(parts)):
-            folder = top if not depth else find(loader(ws.store), top, parts[:depth])
-            if folder is not None and folder.kind == "d":
-                _bring_manifests(ws, fetcher, {folder.digest})
-        entry = find(loader(ws.store), top, parts)
-        if entry is not None:
-            found.append(entry)
-    return found
-
-
-def _bring_manifests(ws: Workspace, fetcher: Fetcher, roots: set[bytes]) -> None:
-    lacking = roots - ws.store.has(roots)
-    if lacking:
-        fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(lacking))
-
-
-def _needed(
-    store: BlobStore, tops: Iterable[tuple[bytes, bool]]
-) -> tuple[list[Wanted], list[bytes]]:
-    """Everything below artifacts, manifests too; and what the store lacks of it."""
-    files: set[bytes] = set()
-    folders: set[bytes] = set()
-    for digest, is_folder in tops:
-        (folders if is_folder else files).add(digest)
-    done: set[bytes] = set()
-    absent: set[bytes] = set()
-    while folders:
-        done |= folders
-        here = store.has(folders)
-        absent |= folders - here
-        below: set[bytes] = set()
-        for root, data in store.read_many(here):
-            for entry in _parse(root, data).entries:
-                (below if entry.kind == "d" else files).add(entry.digest)
-        folders = below - done
-    have = store.has(files)
-    absent |= files - have
-    wanted = [Wanted(digest, is_manifest=False) for digest in sorted(have)]
-    wanted += [Wanted(digest, is_manifest=True) for digest in sorted(done - absent)]
-    return wanted, sorted(absent)
-
-
-def _parse(root: bytes, data: bytes) -> Manifest:
-    manifest = Manifest.parse(data)
-    if manifest.root.raw != root:
-        raise UsageError(f"blake3:{root.hex()} is the digest of a file, not of a folder")
-    return manifest
-
-
-def _leaves(ws: Workspace, commits: Iterable[str]) -> list[ArtifactLeaf]:
-    """The artifacts of commits, each version once."""
-    found: Mapping[tuple[str, bytes], ArtifactLeaf] = {
-        (leaf.path, leaf.root.raw): leaf
-        for commit in commits
-        for leaf in compute_record(ws, commit).artifacts
-    }
-    ws.digests.save()
-    return list(found.values())
 
 
 def _missing(absent: Sequence[bytes]) -> UnavailableError:
