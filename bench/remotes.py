@@ -24,14 +24,13 @@ from bench.report import Results, machine
 from bench.scenarios import Setting, commit, generate_apart, new_repository
 from bench.sharing import ACCESS, BUCKET, SECRET, SHARING, Place
 from gitprov.devnet.finding import find
-from gitprov.devnet.process import free_port, start
+from gitprov.devnet.process import Process, free_port, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BASE = _ROOT / ".bench"
-_NO_S3 = {"git-lfs": "it needs a server of its own for S3"}
 _REPEATS = 3
 _QUICK_DIVISOR = 20
 
@@ -66,7 +65,7 @@ def main() -> int:
 
 def _measure_all(results: Results, key: str, place: Place, work: Path, timeout: float) -> None:
     for tool in results.tools:
-        if place.port is not None and tool.family in _NO_S3:
+        if place.port is not None and _cannot_s3(tool.family, place):
             continue
         name = f"{key}-{place.name}-{tool.family}-{len(list(work.iterdir()))}"
         here = replace(place, folder=place.folder / name.lower())
@@ -81,6 +80,10 @@ def _measure_all(results: Results, key: str, place: Place, work: Path, timeout: 
         except (CommandFailedError, OSError) as exc:
             results.failures[f"{key} to {place.name} with {tool.name}"] = str(exc)
             print(f"bench: failed: {exc}", file=sys.stderr, flush=True)
+
+
+def _cannot_s3(family: str, place: Place) -> bool:
+    return family == "git-lfs" or (family == "git-annex" and not place.for_annex)
 
 
 def _record(results: Results, where: str, tool: str, step: str, value: float) -> None:
@@ -136,24 +139,40 @@ def _places(work: Path) -> Iterator[list[Place]]:
         print("bench: no S3: versitygw is missing, `make services` brings it", file=sys.stderr)
         yield [folder]
         return
-    port = free_port()
     data = work / "s3" / "data"
     (data / BUCKET).mkdir(parents=True)
     (work / "s3" / "meta").mkdir()
-    process = start(
+    port = free_port()
+    servers = [_serve(path, data, port, "us-east-1")]
+    for_annex = _is_free(80)
+    if for_annex:
+        servers.append(_serve(path, data, 80, "127.0.0.1"))
+    try:
+        yield [folder, Place("S3", data / BUCKET, port, for_annex=for_annex)]
+    finally:
+        for process in servers:
+            process.stop()
+
+
+def _serve(path: str, data: Path, port: int, region: str) -> Process:
+    return start(
         [
-            *(path, "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive"),
+            *(path, "--port", f"127.0.0.1:{port}", "--quiet", "--keep-alive", "--region", region),
             *("--access", ACCESS, "--secret", SECRET),
-            *("posix", "--sidecar", str(work / "s3" / "meta"), str(data)),
+            *("posix", "--sidecar", str(data.parent / "meta"), str(data)),
         ],
-        folder=str(work / "s3"),
-        log="versitygw.log",
+        folder=str(data.parent),
+        log=f"versitygw-{port}.log",
         answers=lambda: _listens(port),
     )
+
+
+def _is_free(port: int) -> bool:
     try:
-        yield [folder, Place("S3", data / BUCKET, port)]
-    finally:
-        process.stop()
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _listens(port: int) -> bool:

@@ -35,7 +35,9 @@ _METHOD = """\
   disk when a measured command starts. Differences below 30 % are noise.
 - S3 is versitygw on loopback, on the same cores. git-lfs shares with a folder by `git push` to a
   bare repository, where it makes hard links, and has no S3 without a server of its own. git-annex
-  uses its directory and S3 special remotes, unencrypted, in its default form.
+  uses its directory and S3 special remotes, unencrypted, in its default form; its S3 needs a server
+  at port 80, so a user who may listen there. It goes by its own record of what a remote has
+  (`--fast`) and does not look; DVC and gitprov list what is there.
 - Bytes are what lies below the remote's folder. gitprov syncs what it writes to a folder before it
   says so; the others leave that to the system."""
 

@@ -25,11 +25,14 @@ class Place:
         name: what the page calls it.
         folder: what is kept there lies in here, whoever serves it.
         port: of the S3 server on loopback; None for a folder.
+        for_annex: whether there is also a server at port 80, whose region is the host's name: that
+            is what this git-annex signs, whatever it is told.
     """
 
     name: str
     folder: Path
     port: int | None = None
+    for_annex: bool = False
 
     @property
     def endpoint(self) -> str:
@@ -129,6 +132,7 @@ class AnnexSharing(Sharing):
 
     @override
     def connect(self, run: Runner, place: Place, *, clone: bool) -> None:
+        run("git", "config", "annex.security.allowed-ip-addresses", "127.0.0.1")
         if clone:
             run("git", "annex", "init", "--quiet", "clone")
             more = (f"directory={place.folder}",) if place.port is None else ()
@@ -138,7 +142,7 @@ class AnnexSharing(Sharing):
             run("git", "annex", "initremote", "bench", *folder)
         else:
             server = (
-                *("type=S3", "host=127.0.0.1", f"port={place.port}", "protocol=http"),
+                *("type=S3", "host=127.0.0.1", "port=80", "protocol=http"),
                 *("requeststyle=path", f"bucket={BUCKET}", f"fileprefix={place.folder.name}/"),
                 *("encryption=none", "signature=v4", "datacenter=us-east-1"),
             )
