@@ -19,6 +19,7 @@ from gitprov.ops.transfer_needs import (
 from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
+from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
 
@@ -86,21 +87,27 @@ def push(
     wanted, absent = needed(ws.store, parts_of_commits(ws, commits, paths))
     with Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote:
         try:
-            remote.connect(create=not dry_run)
+            remote.connect(create=not dry_run, writing=True)
         except UnavailableError:
             if not dry_run:
                 raise
         there = remote.has(wanted)
-        absent = [digest for digest in absent if remote.place(digest) is None]
+        kept = remote.has(Wanted(digest, is_manifest=False) for digest in absent)
+        absent = [digest for digest in absent if Wanted(digest, is_manifest=False) not in kept]
         if absent:
-            raise _missing(absent)
+            raise _missing(absent, announced=remote.place(absent[0]) is not None)
         lacking = [one for one in wanted if one not in there]
         size = sum(ws.store.sizes(one.digest for one in lacking).values())
         if dry_run:
             return Transferred(transport.url, len(commits), len(lacking), size, 0, len(there))
         if meter is not None:
             meter.found(len(lacking), size)
-        done = remote.push(ws.store, lacking, jobs=jobs, sent=None if meter is None else meter.done)
+        told = None if meter is None else meter.done
+        # All that is wanted: what is there may be announced for removal meanwhile.
+        done = send(remote, ws.store, wanted, jobs=jobs, sent=told)
+        taken = kept - remote.has(kept)
+        if taken:
+            raise _missing([one.digest for one in taken], announced=True)
     return Transferred(transport.url, len(commits), len(lacking), size, done.sent_bytes, len(there))
 
 
@@ -188,8 +195,14 @@ def _fetch(
     )
 
 
-def _missing(absent: Sequence[bytes]) -> UnavailableError:
+def _missing(absent: Sequence[bytes], *, announced: bool) -> UnavailableError:
     more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
+    if announced:
+        return UnavailableError(
+            f"the store lacks blake3:{absent[0].hex()}{more}, and a collection is about to remove "
+            "it from the remote",
+            hint="gitprov fetch brings it here; then push it again",
+        )
     return UnavailableError(
         f"the store lacks blake3:{absent[0].hex()}{more}, and the remote does not have it either",
         hint="`gitprov status` names the files; `gitprov add` brings them back",

@@ -1,37 +1,45 @@
-"""A remote: what it has, by one listing; sending what it lacks, fetching what we lack.
+"""A remote: what it has, by one listing, and what may be counted on.
 
 Everything is named by its content and written once: a pack, then its index, and a recipe only
 when the chunks that it names are there. So whatever moment a push dies at, what has an index is
-whole, and the next push sends the rest (docs/formats.md section 13).
+whole, and the next push sends the rest (docs/formats.md section 13). A collection announces what
+it is to remove, and who pushes does not count on that any more (docs/adr/0012).
 """
 
+import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
-from blake3 import blake3
-
 from gitprov.core.canonical import Fields, dumps, loads
-from gitprov.core.chunking import Chunker
 from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
-from gitprov.model.remote_index import MAX_INDEX_BYTES, Entry, Kind, parse_index, recipe_blocks
+from gitprov.model.remote_index import KINDS, MAX_INDEX_BYTES, Entry, Kind, parse_index
+from gitprov.model.remote_notice import MAX_NOTICE_BYTES, Notice, is_pack_id
 from gitprov.platform.files import atomic_write, fault, read_bounded
-from gitprov.store.base import BlobStore
-from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
-from gitprov.store.transport import MissingError, Transport
+from gitprov.store.remote_pack import index_name, pack_name
+from gitprov.store.transport import Listed, MissingError, Transport
 
 MARKER = "gitprov-remote"
 VERSION = 1
-WHOLE_BYTES = 1 << 20
-"""Blobs up to this size are one block; larger ones are cut into chunks."""
+
+MAX_PACKS = 1 << 20
+"""Packs of one remote: 32 TiB of them."""
+
+MAX_ALL_INDEX_BYTES = 1 << 30
+"""All indexes of a remote together: 22 million things, which take some 4 GiB of memory."""
+
+MAX_NOTICES = 1000
+MAX_ALL_NOTICE_BYTES = 256 << 20
 
 _MAX_MARKER_BYTES = 4096
-_RECIPES_AT_ONCE = 256
+_AT_ONCE = 64
+"""Indexes that are fetched, and held, at a time."""
 
-Sent = Callable[[int, int], None]
-"""Is told of objects and bytes that are done."""
+_SIZE_BITS, _OFFSET_BITS, _KIND_BITS = 21, 51, 3
+_NUMBER_OF = {kind: number for number, kind in enumerate(KINDS)}
 
 
 class Place(NamedTuple):
@@ -51,15 +59,30 @@ class Wanted(NamedTuple):
 
 
 class Remote:
-    """A remote that is there. Close it, or use it in a `with`."""
+    """A remote that is there. Close it, or use it in a `with`.
+
+    Attributes:
+        transport: the connection.
+        id: what its marker calls it.
+        announced: packs that a collection is to remove; known to whoever writes.
+        notices: what says so, by the names of the objects, as of the last look.
+    """
 
     def __init__(self, transport: Transport, cache: str) -> None:
         """Takes the connection, and the folder in which indexes are kept."""
         self.transport = transport
-        self._cache = cache
-        self._places: dict[bytes, Place] = {}
-        self._chunks: dict[bytes, Place] = {}
         self.id = ""
+        self.announced: set[str] = set()
+        self._cache = cache
+        self._writing = False
+        # A place is one number: a tuple for each of a million blobs would take twice the memory.
+        self._places: dict[bytes, int] = {}
+        self._chunks: dict[bytes, int] = {}
+        self._packs: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._vanished: set[str] = set()
+        self.notices: dict[str, Notice] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
@@ -67,16 +90,18 @@ class Remote:
     def __exit__(self, *_: object) -> None:
         self.transport.close()
 
-    def connect(self, *, create: bool) -> None:
+    def connect(self, *, create: bool, writing: bool = False) -> None:
         """Finds out whether this is a remote of ours, and what it has.
 
         Args:
             create: make it one where nothing is.
+            writing: whether what it has is counted on: then what it is about to remove is not.
 
         Raises:
             UnavailableError: it is none, or cannot be reached.
             UsageError: a newer gitprov wrote it.
         """
+        self._writing = writing or create
         try:
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
         except MissingError:
@@ -84,92 +109,120 @@ class Remote:
                 raise UnavailableError(
                     f"nothing was pushed to {self.transport.url} yet", hint="gitprov push"
                 ) from None
-            made = {"gitprov": VERSION, "id": secrets.token_hex(16), "type": "remote"}
-            self.transport.put(MARKER, dumps(made) + b"\n")  # type: ignore[arg-type]  # JSON
+            write_marker(self.transport)
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
         self.id = _read_marker(marker, self.transport.url)
-        self._load()
+        self.look_again()
 
     def has(self, wanted: Iterable[Wanted]) -> set[Wanted]:
-        """Returns what the remote has of these."""
-        return {one for one in wanted if self._places.get(one.digest) is not None}
+        """Returns what the remote has of these, and is not about to remove."""
+        return {one for one in wanted if self._counts(self._places.get(one.digest))}
+
+    def has_chunk(self, digest: bytes) -> bool:
+        """Whether the remote has a chunk, and is not about to remove it."""
+        return self._counts(self._chunk(digest))
 
     def place(self, digest: bytes) -> Place | None:
         """Returns where a blob's or manifest's block, or its recipe, lies."""
-        return self._places.get(digest)
+        found = self._places.get(digest)
+        return None if found is None else self._unpacked(found)
 
     def chunk(self, digest: bytes) -> Place | None:
         """Returns where a chunk lies."""
-        return self._chunks.get(digest)
+        found = self._chunk(digest)
+        return None if found is None else self._unpacked(found)
 
-    def packs(self) -> dict[str, int]:
-        """Returns the packs that are used, with the bytes that lie in them by their index."""
-        sizes: dict[str, int] = {}
-        for place in (*self._places.values(), *self._chunks.values()):
-            end = place.offset + place.size
-            sizes[place.pack] = max(sizes.get(place.pack, 0), end)
-        return sizes
+    def knows_pack(self, pack_id: str) -> bool:
+        """Whether there is, or was, a pack of this id: it must not be written again."""
+        return pack_id in self._numbers or pack_id in self._vanished or pack_id in self.announced
 
-    def push(
-        self,
-        store: BlobStore,
-        wanted: Iterable[Wanted],
-        *,
-        jobs: int = 4,
-        sent: Sent | None = None,
-    ) -> "Pushed":
-        """Sends what the remote lacks of these.
+    def has_index(self, pack_id: str) -> bool:
+        """Whether there is an index of this pack."""
+        return pack_id in self._numbers
 
-        Args:
-            store: where they are.
-            wanted: blobs and manifests.
-            jobs: how many packs travel at once.
-            sent: is told of what is done.
-
-        Raises:
-            UnavailableError: the store lacks one of them, or the remote cannot be reached.
-        """
-        here = list(dict.fromkeys(wanted))
-        lacking = [one for one in here if one.digest not in self._places]
-        with ThreadPoolExecutor(max_workers=jobs) as pool:
-            sender = _Sender(self, store, pool, jobs, sent)
-            try:
-                sender.send(lacking)
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
-        return Pushed(len(lacking), sender.sent_bytes, sender.packs)
-
-    def _load(self) -> None:
-        listed = {
-            one.name.partition("/")[2]: one.size
-            for one in self.transport.list("index")
-            if _is_id(one.name.partition("/")[2])
-        }
-        folder = os.path.join(self._cache, self.id)
-        try:
-            os.makedirs(folder, exist_ok=True)
-            kept = set(os.listdir(folder))
-        except OSError as exc:
-            raise fault(exc, "read", folder) from exc
-        with ThreadPoolExecutor(max_workers=8) as pool:
-            missing = [name for name in listed if name not in kept]
-            for name, data in zip(missing, pool.map(self._fetch_index, missing), strict=True):
-                parse_index(data, what=f"the index of {name}")
-                self.keep_index(name, data)
-        for name in kept - listed.keys():
-            if _is_id(name):
-                os.unlink(os.path.join(folder, name))  # collected there
-        for name in listed:
-            path = os.path.join(folder, name)
-            try:
-                entries = parse_index(read_bounded(path, MAX_INDEX_BYTES), what=path)
-            except GitprovError:
-                entries = parse_index(self._fetch_index(name), what=f"the index of {name}")
+    def look_again(self) -> None:
+        """Learns anew what the remote has: others may have written and removed."""
+        listed = self.list_indexes()
+        if self._writing:
+            # After the indexes were listed: what is announced later is looked for at the end.
+            self.read_notices()
+        self._places.clear()
+        self._chunks.clear()
+        self._packs.clear()
+        self._numbers.clear()
+        # What is to go comes last, so that another copy counts; the order is everybody's.
+        order = sorted(listed, key=lambda name: (name in self.announced, name))
+        for name, entries in self._read_indexes(listed, order):
             self.learn(name, entries)
 
-    def _fetch_index(self, pack_id: str) -> bytes:
-        return self.transport.get(index_name(pack_id), limit=MAX_INDEX_BYTES)
+    def list_indexes(self) -> dict[str, int]:
+        """Returns the packs that have an index, with its size.
+
+        Raises:
+            MalformedError: there are more than a remote can have.
+        """
+        return bounded_ids(
+            self.transport.list("index"), MAX_PACKS, MAX_ALL_INDEX_BYTES, self.transport.url
+        )
+
+    def read_notices(self) -> dict[str, Notice]:
+        """Returns what collections have announced, by the notice's name.
+
+        Raises:
+            MalformedError: there are too many, or one is damaged: what is to go is not known then.
+        """
+        listed = bounded_ids(
+            self.transport.list("gc"), MAX_NOTICES, MAX_ALL_NOTICE_BYTES, self.transport.url
+        )
+        found: dict[str, Notice] = {}
+        for name in (f"gc/{one}" for one in listed):
+            known = self.notices.get(name)
+            if known is None:
+                try:
+                    data = self.transport.get(name, limit=MAX_NOTICE_BYTES)
+                except MissingError:
+                    continue  # done with meanwhile
+                known = Notice.parse(data, what=f"{name} of {self.transport.url}")
+                if known.name != name:
+                    raise MalformedError(f"{name} of {self.transport.url} is damaged")
+            found[name] = known
+        self.notices = found
+        self.announced = {pack for notice in found.values() for pack in notice.packs}
+        return found
+
+    def indexes(self) -> Iterator[tuple[str, list[Entry]]]:
+        """Yields every pack that was there at the last look, with what its index says."""
+        folder = os.path.join(self._cache, self.id)
+        for name in [*self._packs]:
+            entries = self._entries(folder, name, MAX_INDEX_BYTES, b"")
+            if entries is not None:
+                yield name, entries
+
+    def pack_sizes(self) -> dict[str, int]:
+        """Lists the packs that are there, with an index or without one."""
+        return bounded_ids(self.transport.list("packs"), 2 * MAX_PACKS, 1 << 60, self.transport.url)
+
+    def gone(self, mine: Iterable[str]) -> bool:
+        """Whether something that was counted on is announced, or gone, since the last look.
+
+        Args:
+            mine: packs that were written since then; a collection may have taken one for a rest.
+        """
+        before = set(self._numbers) - self.announced
+        self.read_notices()
+        lost = bool(before & self.announced or before - self.list_indexes().keys())
+        for pack in mine:
+            try:
+                self.transport.get_range(pack_name(pack), 0, 1)
+            except MissingError:
+                self.transport.delete([index_name(pack)])
+                self._vanished.add(pack)
+                lost = True
+        return lost
+
+    def set_vanished(self, pack_id: str) -> None:
+        """Is told that a pack is not there, although it has an index."""
+        self._vanished.add(pack_id)
 
     def keep_index(self, pack_id: str, data: bytes) -> None:
         """Keeps a pack's index here, so that it is not fetched again."""
@@ -177,117 +230,117 @@ class Remote:
 
     def learn(self, pack_id: str, entries: Iterable[Entry]) -> None:
         """Is told what lies in a pack."""
-        for entry in entries:
-            place = Place(pack_id, entry.kind, entry.offset, entry.size)
-            if entry.kind in {"c", "b"}:
-                self._chunks.setdefault(entry.digest, place)
-            if entry.kind != "c":
-                self._places.setdefault(entry.digest, place)
+        with self._lock:
+            number = self._numbers.get(pack_id)
+            if number is None:
+                number = self._numbers[pack_id] = len(self._packs)
+                self._packs.append(pack_id)
+        base = number << _KIND_BITS
+        for kind, digest, offset, size in entries:
+            place = (base | _NUMBER_OF[kind]) << _OFFSET_BITS | offset
+            into = self._chunks if kind == "c" else self._places
+            known = into.get(digest)
+            if known is None or not self._counts(known):
+                into[digest] = place << _SIZE_BITS | size
+
+    def _counts(self, place: int | None) -> bool:
+        if place is None:
+            return False
+        return not self.announced or self._unpacked(place).pack not in self.announced
+
+    def _chunk(self, digest: bytes) -> int | None:
+        """A whole blob is a chunk too, when it is one block."""
+        found = self._chunks.get(digest)
+        if found is None or not self._counts(found):
+            whole = self._places.get(digest)
+            if whole is not None and self._unpacked(whole).kind == "b":
+                return whole
+        return found
+
+    def _unpacked(self, place: int) -> Place:
+        size = place & (1 << _SIZE_BITS) - 1
+        place >>= _SIZE_BITS
+        offset = place & (1 << _OFFSET_BITS) - 1
+        place >>= _OFFSET_BITS
+        kind = KINDS[place & (1 << _KIND_BITS) - 1]
+        return Place(self._packs[place >> _KIND_BITS], kind, offset, size)
+
+    def _read_indexes(
+        self, listed: dict[str, int], order: list[str]
+    ) -> Iterator[tuple[str, list[Entry]]]:
+        """Yields what the indexes say; those that are not kept here yet are fetched."""
+        folder = os.path.join(self._cache, self.id)
+        try:
+            os.makedirs(folder, exist_ok=True)
+            kept = set(os.listdir(folder))
+        except OSError as exc:
+            raise fault(exc, "read", folder) from exc
+        for name in kept - listed.keys():
+            if is_pack_id(name):
+                with contextlib.suppress(OSError):
+                    os.unlink(os.path.join(folder, name))  # collected there
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for start in range(0, len(order), _AT_ONCE):
+                some = [one for one in order[start : start + _AT_ONCE] if one not in self._vanished]
+                missing = [name for name in some if name not in kept]
+                sizes = [listed[name] for name in missing]
+                fetched = dict(zip(missing, pool.map(self._fetch, missing, sizes), strict=True))
+                for name in some:
+                    entries = self._entries(folder, name, listed[name], fetched.pop(name, b""))
+                    if entries is not None:
+                        yield name, entries
+
+    def _entries(self, folder: str, name: str, size: int, data: bytes | None) -> list[Entry] | None:
+        """What an index says: as it was fetched just now, or as it is kept here."""
+        what = f"the index of {name}"
+        if data is None:
+            return None
+        if data:
+            entries = parse_index(data, what=what)
+            self.keep_index(name, data)
+            return entries
+        path = os.path.join(folder, name)
+        try:
+            return parse_index(read_bounded(path, MAX_INDEX_BYTES), what=path)
+        except GitprovError:
+            again = self._fetch(name, size)
+            return None if again is None else parse_index(again, what=what)
+
+    def _fetch(self, pack_id: str, size: int) -> bytes | None:
+        """Fetches an index, at most as large as it was listed; None when it is gone meanwhile."""
+        try:
+            return self.transport.get(index_name(pack_id), limit=min(size, MAX_INDEX_BYTES))
+        except MissingError:
+            return None
 
 
-class Pushed(NamedTuple):
-    """What a push did: objects and bytes that travelled, and the packs that were made."""
+def bounded_ids(listed: Iterable[Listed], most: int, most_bytes: int, where: str) -> dict[str, int]:
+    """Returns the objects of a folder that are named by a digest: their sizes by that.
 
-    objects: int
-    sent_bytes: int
-    packs: int
+    Raises:
+        MalformedError: there are more than the most, or they are larger together.
+    """
+    found: dict[str, int] = {}
+    total = 0
+    for one in listed:
+        folder, _, rest = one.name.partition("/")
+        name = rest.removesuffix(".car")
+        if not is_pack_id(name):
+            continue
+        found[name] = one.size
+        total += one.size
+        if len(found) > most or total > most_bytes:
+            raise MalformedError(
+                f"{where} lists more below {folder}/ than a remote can have: "
+                f"at most {most:,} objects of {most_bytes:,} bytes together"
+            )
+    return found
 
 
-class _Sender:
-    """Fills packs and lets them travel while the next one is filled."""
-
-    def __init__(
-        self,
-        remote: Remote,
-        store: BlobStore,
-        pool: ThreadPoolExecutor,
-        jobs: int,
-        sent: Sent | None,
-    ) -> None:
-        self._remote, self._store, self._pool, self._jobs = remote, store, pool, jobs
-        self._sent = sent
-        self._pack = PackBuilder()
-        self._under_way: set[Future[None]] = set()
-        self._new_chunks: set[bytes] = set()
-        self._recipes: list[tuple[Kind, bytes, list[bytes]]] = []
-        self.sent_bytes = 0
-        self.packs = 0
-
-    def send(self, lacking: list[Wanted]) -> None:
-        sizes = self._store.sizes(one.digest for one in lacking)
-        manifests = {one.digest for one in lacking if one.is_manifest}
-        small = [one.digest for one in lacking if sizes.get(one.digest, 0) <= WHOLE_BYTES]
-        for digest, data in self._store.read_many(small):
-            is_manifest = digest in manifests
-            block_digest = blake3(data).digest() if is_manifest else digest
-            self._add("m" if is_manifest else "b", digest, data, block_digest)
-            self._tell(1, len(data))
-        for one in lacking:
-            if (size := sizes.get(one.digest, 0)) > WHOLE_BYTES:
-                self._add_large(one, size)
-        self._close_pack()
-        self._flush_recipes()
-
-    def _add_large(self, one: Wanted, size: int) -> None:
-        chunks: list[tuple[bytes, int]] = []
-        with self._store.open(one.digest) as file:
-            for chunk in Chunker().chunks(file.read):
-                digest = blake3(chunk).digest()
-                chunks.append((digest, len(chunk)))
-                if self._remote.chunk(digest) is None and digest not in self._new_chunks:
-                    self._new_chunks.add(digest)
-                    self._add("c", digest, chunk, digest)
-                self._tell(0, len(chunk))
-        kind: Kind = "M" if one.is_manifest else "B"
-        self._recipes.append((kind, one.digest, recipe_blocks(one.digest, size, chunks)))
-        self._tell(1, 0)
-        if len(self._recipes) >= _RECIPES_AT_ONCE:
-            self._close_pack()
-            self._flush_recipes()
-
-    def _flush_recipes(self) -> None:
-        """Recipes go when all chunks have arrived: what a remote has a recipe of, it has."""
-        self._wait(0)
-        recipes, self._recipes = self._recipes, []
-        for kind, digest, blocks in recipes:
-            for block in blocks[:-1]:
-                name = blake3(block).digest()
-                self._add("c", name, block, name)
-            self._add(kind, digest, blocks[-1], blake3(blocks[-1]).digest())
-        self._close_pack()
-        self._wait(0)
-
-    def _add(self, kind: Kind, digest: bytes, block: bytes, block_digest: bytes) -> None:
-        self._pack.add(kind, digest, block, block_digest)
-        if self._pack.full:
-            self._close_pack()
-
-    def _close_pack(self) -> None:
-        pack, self._pack = self._pack, PackBuilder()
-        if not pack.entries:
-            return
-        self._wait(self._jobs - 1)
-        self._under_way.add(self._pool.submit(self._upload, pack))
-        self.packs += 1
-
-    def _upload(self, pack: PackBuilder) -> None:
-        pack_id, data, index = pack.finish()
-        self._remote.transport.put(pack_name(pack_id), memoryview(data))
-        self._remote.transport.put(index_name(pack_id), index)
-        self.sent_bytes += len(data) + len(index)
-        self._remote.keep_index(pack_id, index)
-        self._remote.learn(pack_id, pack.entries)
-
-    def _wait(self, most: int) -> None:
-        """Waits until at most so many packs are under way; the first failure is raised."""
-        while len(self._under_way) > most:
-            done, self._under_way = wait(self._under_way, return_when=FIRST_COMPLETED)
-            for one in done:
-                one.result()
-
-    def _tell(self, objects: int, size: int) -> None:
-        if self._sent is not None:
-            self._sent(objects, size)
+def write_marker(transport: Transport) -> None:
+    """Makes an empty place a remote."""
+    made = {"gitprov": VERSION, "id": secrets.token_hex(16), "type": "remote"}
+    transport.put(MARKER, dumps(made) + b"\n")  # type: ignore[arg-type]  # JSON
 
 
 def _read_marker(data: bytes, url: str) -> str:
@@ -307,7 +360,3 @@ def _read_marker(data: bytes, url: str) -> str:
     if len(found) != 32 or not all(digit in "0123456789abcdef" for digit in found):
         raise MalformedError(f"{url}/{MARKER}: the id is not 32 hex digits")
     return found
-
-
-def _is_id(name: str) -> bool:
-    return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)

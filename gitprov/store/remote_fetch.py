@@ -15,7 +15,9 @@ from gitprov.model.manifest import MAX_MANIFEST_BYTES, Manifest
 from gitprov.model.remote_index import MAX_CHUNKS, MAX_RECIPE_BLOCKS, Recipe, parse_recipe
 from gitprov.platform.files import fault
 from gitprov.store.base import StoreWriter
-from gitprov.store.remote import Place, Remote, Sent, Wanted
+from gitprov.store.remote import Place, Remote, Wanted
+from gitprov.store.remote_send import Sent
+from gitprov.store.transport import MissingError
 
 _BATCH_BYTES = 4 << 20
 _GAP_BYTES = 64 << 10
@@ -23,6 +25,9 @@ _GAP_BYTES = 64 << 10
 
 _COMMIT_BYTES = 256 << 20
 """So much is lost at most when a fetch is interrupted."""
+
+_LOOKS = 8
+"""So often a fetch looks again what the remote has, when a pack is not where it was."""
 
 _AHEAD = 2
 """Batches for each job that are under way or wait to be taken."""
@@ -74,27 +79,53 @@ class Fetcher:
         Raises:
             UnavailableError: the remote cannot be reached; what came before is kept.
         """
+        waiting = dict.fromkeys(wanted)
+        for left in reversed(range(_LOOKS)):
+            try:
+                self._bring(waiting, sent, sizes or {})
+            except MissingError as exc:
+                if not left:
+                    raise
+                self._pack_is_missing(exc.name)
+            else:
+                break
+        self._writer.commit()
+
+    def _pack_is_missing(self, name: str) -> None:
+        """A collection may have taken a pack away: what was live in it lies in another one now."""
+        pack = name.removeprefix("packs/").removesuffix(".car")
+        self._remote.look_again()
+        if self._remote.has_index(pack):
+            self._remote.set_vanished(pack)  # its index says what is not so
+            self._remote.look_again()
+
+    def _bring(
+        self, waiting: dict[Wanted, None], sent: Sent | None, sizes: Mapping[bytes, int]
+    ) -> None:
+        """Brings what is waited for, and crosses it out."""
         small: list[tuple[Wanted, Place]] = []
         large: list[tuple[Wanted, Place]] = []
-        for one in dict.fromkeys(wanted):
+        for one in list(waiting):
             place = self._remote.place(one.digest)
             if place is None:
                 self.result.absent.append(one.digest)
+                del waiting[one]
             elif place.kind in {"B", "M"}:
                 large.append((one, place))
             else:
                 small.append((one, place))
         for one, data in self._blocks(small):
             self._take(one, data)
+            del waiting[one]
             self._tell(sent, len(data))
         for one, place in large:
             try:
-                size = self._assemble(one, place, (sizes or {}).get(one.digest))
+                size = self._assemble(one, place, sizes.get(one.digest))
             except (MalformedError, VerificationError) as exc:
                 self.result.wrong.append((one.digest, str(exc)))
-                continue
+                size = 0
+            del waiting[one]
             self._tell(sent, size)
-        self._writer.commit()
 
     def _tell(self, sent: Sent | None, size: int) -> None:
         self._uncommitted += size

@@ -27,6 +27,7 @@ class PackBuilder:
     data: bytearray = field(default_factory=lambda: bytearray(_ROOT_BYTES))
     _names: list[bytes] = field(default_factory=list)
     _places: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    _end: int = 0
 
     @property
     def full(self) -> bool:
@@ -52,9 +53,21 @@ class PackBuilder:
             self._names.append(name)
         self.entries.append(Entry(kind, digest, *place))
 
-    def finish(self) -> tuple[str, bytearray, bytes]:
-        """Returns the pack's id, its bytes and its index."""
-        lists = car.lists(self._names)
+    def finish(self, salt: bytes = b"") -> tuple[str, bytearray, bytes]:
+        """Returns the pack's id, its bytes and its index.
+
+        Args:
+            salt: bytes that no index names, to give the same blocks another id; used when a pack
+                of the first id is there, and may be half-written or about to be removed.
+        """
+        end = self._end = self._end or len(self.data)
+        names = list(self._names)
+        if len(self.data) > end:
+            self.data = self.data[:end]  # a transport may still hold the first one
+        if salt:
+            names.append(cid.PREFIXES["raw"] + blake3(salt).digest())
+            self.data += car.section(car.Block(names[-1], salt))
+        lists = car.lists(names)
         for block in lists:
             self.data += car.section(block)
         self.data[:_ROOT_BYTES] = car.header([lists[-1].name])

@@ -30,6 +30,7 @@ from gitprov.model.remote_index import (
 from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
+from gitprov.store.remote_send import push
 from gitprov.store.transport import Range, Source
 from gitprov.store.transport_folder import FolderTransport
 
@@ -100,7 +101,7 @@ def test_blobs_of_all_sizes_come_back(tmp_path: Path, place: Path) -> None:
     blobs = [noise(size, size) for size in SIZES]
     store, wanted = stored(tmp_path / "a", blobs)
     with remote(place) as made:
-        done = made.push(store, wanted)
+        done = push(made, store, wanted)
         assert done.objects == len(blobs)
     with remote(place, "other", create=False) as made:
         back, result = fetched(made, tmp_path / "b", wanted)
@@ -124,7 +125,7 @@ def test_manifests_come_back_small_and_large(tmp_path: Path, place: Path) -> Non
             writer.add_manifest(manifest.root.raw, manifest.to_bytes())
             wanted.append(Wanted(manifest.root.raw, is_manifest=True))
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
         kind = made.place(wanted[-1].digest)
         assert kind is not None
         assert kind.kind == "M"
@@ -137,9 +138,9 @@ def test_manifests_come_back_small_and_large(tmp_path: Path, place: Path) -> Non
 def test_what_is_there_does_not_travel_again(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(1000), noise(5 * MIB)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     with remote(place) as made:
-        again = made.push(store, wanted)
+        again = push(made, store, wanted)
         assert again.sent_bytes == 0
         transport = made.transport
         assert isinstance(transport, Counting)
@@ -153,10 +154,10 @@ def test_one_byte_in_front_of_a_large_file_sends_a_chunk_or_two(
     data = noise(64 * MIB)
     store, wanted = stored(tmp_path / "a", [data])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     store, wanted = stored(tmp_path / "a", [b"x" + data])
     with remote(place) as made:
-        assert made.push(store, wanted).sent_bytes < 3 * MIB
+        assert push(made, store, wanted).sent_bytes < 3 * MIB
         back, _result = fetched(made, tmp_path / "b", wanted)
         with back.open(wanted[0].digest) as file:
             assert file.read() == b"x" + data
@@ -165,7 +166,7 @@ def test_one_byte_in_front_of_a_large_file_sends_a_chunk_or_two(
 def test_many_small_files_travel_in_few_requests(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [b"%d" % number * 100 for number in range(5000)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
         transport = made.transport
         assert isinstance(transport, Counting)
         assert len([name for name in transport.asked if name.startswith("put")]) == 3
@@ -177,7 +178,7 @@ def test_many_small_files_travel_in_few_requests(tmp_path: Path, place: Path) ->
 def test_a_pack_is_an_archive_that_ipfs_reads(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(1000), noise(3 * MIB, 2)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     blocks = 0
     for path in (place / "packs").iterdir():
         assert path.name == f"{blake3(path.read_bytes()).hexdigest()}.car"
@@ -194,10 +195,10 @@ def test_wrong_bytes_are_named_and_never_enter_the_store(
 ) -> None:
     store, wanted = stored(tmp_path / "a", [noise(size), b"good"])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
         where = made.place(wanted[0].digest) if size < MIB else None
         if where is None:
-            where = next(p for d, p in made._chunks.items() if p.kind == "c" and p.size > 5000)
+            where = next(p for p in map(made.chunk, [*made._chunks]) if p and p.size > 5000)
     pack = place / "packs" / f"{where.pack}.car"
     data = bytearray(pack.read_bytes())
     data[where.offset + 10] ^= 1
@@ -214,7 +215,7 @@ def test_wrong_bytes_are_named_and_never_enter_the_store(
 def test_a_remote_cannot_make_a_blob_larger_than_it_is(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(3 * MIB)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
         with ThreadPoolExecutor(2) as pool, LocalStore(str(tmp_path / "b")).writer() as writer:
             fetcher = Fetcher(made, writer, pool, 2, str(tmp_path))
             fetcher.fetch(wanted, sizes={wanted[0].digest: 5})
@@ -227,7 +228,7 @@ def test_a_remote_cannot_make_a_blob_larger_than_it_is(tmp_path: Path, place: Pa
 def test_a_pack_cut_short_is_no_data(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(100_000)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     [pack] = (place / "packs").iterdir()
     pack.chmod(0o600)
     os.truncate(pack, 5000)
@@ -240,7 +241,7 @@ def test_a_damaged_index_is_refused_and_a_damaged_copy_fetched_again(
 ) -> None:
     store, wanted = stored(tmp_path / "a", [noise(1000)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     with remote(place) as made:
         [kept] = (tmp_path / "cache" / made.id).iterdir()
     kept.write_bytes(b"junk")
@@ -256,12 +257,12 @@ def test_a_damaged_index_is_refused_and_a_damaged_copy_fetched_again(
 def test_what_a_remote_lost_is_not_believed_to_be_there(tmp_path: Path, place: Path) -> None:
     store, wanted = stored(tmp_path / "a", [noise(1000)])
     with remote(place) as made:
-        made.push(store, wanted)
+        push(made, store, wanted)
     for index in (place / "index").iterdir():
         index.unlink()
     with remote(place) as made:
         assert made.has(wanted) == set()
-        assert made.push(store, wanted).objects == 1
+        assert push(made, store, wanted).objects == 1
 
 
 def test_a_recipe_without_its_chunks_is_never_there(tmp_path: Path, place: Path) -> None:
@@ -281,10 +282,10 @@ def test_a_recipe_without_its_chunks_is_never_there(tmp_path: Path, place: Path)
     with Remote(Dying(str(place)), str(tmp_path / "cache")) as made:
         made.connect(create=True)
         with pytest.raises(UnavailableError):
-            made.push(store, wanted)
+            push(made, store, wanted)
     with remote(place) as made:
         assert made.has(wanted) == set()
-        done = made.push(store, wanted)
+        done = push(made, store, wanted)
         assert 0 < done.sent_bytes < 60 * MIB  # what had arrived did not travel again
         _, result = fetched(made, tmp_path / "b", wanted)
         assert result.objects == 1
@@ -308,7 +309,7 @@ def test_what_neither_side_has_is_named(tmp_path: Path, place: Path) -> None:
         _, result = fetched(made, tmp_path / "b", [unknown])
         assert result.absent == [bytes(32)]
         with pytest.raises(UnavailableError):
-            made.push(LocalStore(str(tmp_path / "b")), [unknown])
+            push(made, LocalStore(str(tmp_path / "b")), [unknown])
 
 
 ENTRIES = st.builds(
