@@ -1,0 +1,152 @@
+"""Reading blocks from a remote's packs: few requests, several at once, each chunk checked."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from blake3 import blake3
+
+from gitprov.core.chunking import MIN_BYTES
+from gitprov.core.digest import Digest
+from gitprov.errors import VerificationError
+from gitprov.model.manifest import MAX_MANIFEST_BYTES
+from gitprov.model.remote_index import MAX_CHUNKS, MAX_RECIPE_BLOCKS, Recipe, parse_recipe
+from gitprov.store.remote import Place, Remote, Wanted
+
+_BATCH_BYTES = 4 << 20
+_GAP_BYTES = 64 << 10
+"""What lies between two wanted blocks is read along when it is less than this."""
+
+_AHEAD = 2
+"""Batches for each job that are under way or wait to be taken."""
+
+Chunk = tuple[bytes, int]
+"""Digest and size."""
+
+
+class Blocks:
+    """Reads from one remote. Several threads may use it.
+
+    Attributes:
+        received: the bytes that have travelled.
+    """
+
+    def __init__(self, remote: Remote, pool: ThreadPoolExecutor, jobs: int) -> None:
+        """Takes a remote that is connected, and how many requests may be under way."""
+        self._remote, self._pool, self._jobs = remote, pool, jobs
+        self._lock = threading.Lock()
+        self.received = 0
+
+    def recipe(self, one: Wanted, place: Place, expected: int | None) -> list[Chunk]:
+        """Returns the chunks of a large blob or manifest, in order.
+
+        Args:
+            one: what it is.
+            place: where its recipe lies.
+            expected: how large a blob is by what names it; the remote cannot make it larger.
+
+        Raises:
+            VerificationError: the recipe is of something else, or has another size.
+        """
+        most = MAX_MANIFEST_BYTES if one.is_manifest else expected
+        recipes = list(self._recipe_blocks(one, place, most))
+        chunks = [chunk for recipe in recipes for chunk in recipe.chunks]
+        size = sum(length for _, length in chunks)
+        if any(recipe.digest != one.digest or recipe.size != size for recipe in recipes):
+            raise VerificationError("its recipe is of something else")
+        if (most is not None and size > most) or (expected is not None and size != expected):
+            raise VerificationError("its recipe has another size than it has")
+        return chunks
+
+    def _recipe_blocks(self, one: Wanted, place: Place, most: int | None) -> Iterator[Recipe]:
+        """The recipe's blocks, the first one first; not more than so many bytes can need."""
+        blocks = MAX_RECIPE_BLOCKS if most is None else most // (MAX_CHUNKS * MIN_BYTES) + 1
+        found: list[Recipe] = []
+        shown = str(Digest(one.digest))
+        while len(found) < blocks:
+            data = self._read([(one, place)])[0]
+            recipe = parse_recipe(data, what=f"the recipe of {shown}")
+            found.append(recipe)
+            if not recipe.after:
+                return reversed(found)
+            before = self._remote.chunk(recipe.after)
+            if before is None:
+                raise VerificationError("a part of its recipe is missing")
+            place = before
+        raise VerificationError("its recipe has no end")
+
+    def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        """Yields the chunks' bytes in order, each checked.
+
+        Raises:
+            VerificationError: one is missing, or has other bytes.
+        """
+        places: list[tuple[Wanted, Place]] = []
+        for digest, size in chunks:
+            place = self._remote.chunk(digest)
+            if place is None or place.size != size:
+                raise VerificationError(f"its chunk {Digest(digest)} is missing")
+            places.append((Wanted(digest, is_manifest=False), place))
+        for one, data in self.blocks(places, ordered=True):
+            if blake3(data).digest() != one.digest:
+                raise VerificationError(f"its chunk {Digest(one.digest)} has other bytes")
+            yield data
+
+    def blocks(
+        self, wanted: Sequence[tuple[Wanted, Place]], *, ordered: bool = False
+    ) -> Iterator[tuple[Wanted, bytes]]:
+        """Reads blocks, unchecked, several batches at once; in their order, or the packs'."""
+        if not ordered:
+            wanted = sorted(wanted, key=lambda item: (item[1].pack, item[1].offset))
+        waiting: list[tuple[list[tuple[Wanted, Place]], Future[list[bytes]]]] = []
+        batches = _batches(wanted)
+        try:
+            while True:
+                while len(waiting) < self._jobs * _AHEAD and (batch := next(batches, None)):
+                    waiting.append((batch, self._pool.submit(self._read, batch)))
+                if not waiting:
+                    return
+                batch, future = waiting.pop(0)
+                for (one, _), data in zip(batch, future.result(), strict=True):
+                    yield one, data
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+    def _read(self, batch: Sequence[tuple[Wanted, Place]]) -> list[bytes]:
+        """Reads the blocks of one pack, neighbours together."""
+        spans: list[list[int]] = []
+        for _, place in batch:
+            end = place.offset + place.size
+            if spans and 0 <= place.offset - spans[-1][1] <= _GAP_BYTES:
+                spans[-1][1] = end
+            elif not spans or not spans[-1][0] <= place.offset <= end <= spans[-1][1]:
+                spans.append([place.offset, end])
+        name = f"packs/{batch[0][1].pack}.car"
+        ranges = [(start, end - start) for start, end in spans if end > start]
+        got = self._remote.transport.get_ranges(name, ranges) if ranges else []
+        with self._lock:
+            self.received += sum(len(data) for data in got)
+        views = [(start, memoryview(data)) for (start, _), data in zip(ranges, got, strict=True)]
+        return [_cut(views, place) for _, place in batch]
+
+
+def _cut(views: Sequence[tuple[int, memoryview]], place: Place) -> bytes:
+    for start, data in views:
+        if start <= place.offset and place.offset + place.size <= start + len(data):
+            return bytes(data[place.offset - start : place.offset - start + place.size])
+    return b""
+
+
+def _batches(wanted: Sequence[tuple[Wanted, Place]]) -> Iterator[list[tuple[Wanted, Place]]]:
+    """Cuts a list into parts of one pack each, of a few MiB."""
+    batch: list[tuple[Wanted, Place]] = []
+    size = 0
+    for item in wanted:
+        if batch and (item[1].pack != batch[0][1].pack or size >= _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += item[1].size
+    if batch:
+        yield batch
