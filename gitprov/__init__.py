@@ -17,6 +17,7 @@ from gitprov.errors import (
 )
 
 if TYPE_CHECKING:
+    from gitprov.fs.files import open, read  # noqa: A004  # the name that people know
     from gitprov.tracker.manager import BlockchainManager
     from gitprov.tracker.tracker import ProvenanceTracker
 
@@ -25,6 +26,8 @@ __version__ = "0.1.0"
 _LAZY = {
     "BlockchainManager": "gitprov.tracker.manager",
     "ProvenanceTracker": "gitprov.tracker.tracker",
+    "open": "gitprov.fs.files",
+    "read": "gitprov.fs.files",
 }
 
 __all__ = [
@@ -38,11 +41,13 @@ __all__ = [
     "UsageError",
     "VerificationError",
     "__version__",
+    "open",
+    "read",
 ]
 
 
 def __getattr__(name: str) -> object:
-    """Imports the tracker when it is first asked for."""
+    """Imports the tracker, and what reads data, when they are first asked for."""
     if name not in _LAZY:
         raise AttributeError(f"module 'gitprov' has no attribute {name!r}")
     import importlib

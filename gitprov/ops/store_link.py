@@ -1,11 +1,10 @@
 """Tells a symlink into the store, as `store.link: symlink` makes them, from other symlinks."""
 
-import contextlib
 import os
-import sqlite3
 
 from gitprov.core.digest import DIGEST_BYTES
 from gitprov.errors import VerificationError
+from gitprov.ops.intact import is_known_intact, remember_intact
 from gitprov.workspace import Workspace
 
 
@@ -45,18 +44,12 @@ class StoreLink:
             status = os.stat(path, follow_symlinks=False)
         except OSError:
             return False
-        now = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-        cache = self._ws.cache
-        # A cache that is damaged knows nothing.
-        with contextlib.suppress(sqlite3.DatabaseError):
-            row = cache.execute("SELECT stat FROM objects WHERE digest = ?", (digest,)).fetchone()
-            if row is not None and row[0] == now:
-                return True
+        if is_known_intact(self._ws, digest, status):
+            return True
         try:
             if self._ws.store.path_of(digest) is None:
                 return False
         except VerificationError:
             return False  # it has been set aside; the link leads nowhere now
-        with contextlib.suppress(sqlite3.DatabaseError):
-            cache.execute("INSERT OR REPLACE INTO objects VALUES (?, ?)", (digest, now))
+        remember_intact(self._ws, digest, status)
         return True

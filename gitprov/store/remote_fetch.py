@@ -46,9 +46,27 @@ class Fetcher:
     """Brings objects into a store; used by one thread, which owns the writer."""
 
     def __init__(
-        self, remote: Remote, writer: StoreWriter, pool: ThreadPoolExecutor, jobs: int, folder: str
+        self,
+        remote: Remote,
+        writer: StoreWriter,
+        pool: ThreadPoolExecutor,
+        jobs: int,
+        folder: str,
+        *,
+        looks: int = _LOOKS,
     ) -> None:
-        """Takes the remote, the store's writer, and a folder for large files on their way."""
+        """Takes the remote, the store's writer, and a folder for large files on their way.
+
+        Args:
+            remote: where things come from.
+            writer: where they go.
+            pool: runs requests.
+            jobs: how many of them at once.
+            folder: for large files on their way.
+            looks: how often it is looked what the remote has when a pack is not where it was; 1
+                where others use the remote at the same time.
+        """
+        self._looks = looks
         self._remote, self._writer, self._folder = remote, writer, folder
         self._blocks = Blocks(remote, pool, jobs)
         self._uncommitted = 0
@@ -72,7 +90,7 @@ class Fetcher:
             UnavailableError: the remote cannot be reached; what came before is kept.
         """
         waiting = dict.fromkeys(wanted)
-        for left in reversed(range(_LOOKS)):
+        for left in reversed(range(self._looks)):
             try:
                 self._bring(waiting, sent, sizes or {})
             except MissingError as exc:

@@ -1,0 +1,264 @@
+"""A repository that a program reads from: opened once in a process, safe for forks and threads."""
+
+import atexit
+import contextlib
+import io
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import GitprovError, UnavailableError, UsageError, VerificationError
+from gitprov.fs.git_file import open_git_file
+from gitprov.git.repo import check_rev
+from gitprov.ops.pointers import pointer_paths
+from gitprov.ops.reading import Blob, DataReader
+from gitprov.ops.remote_reading import RemoteReader
+from gitprov.ops.remote_setup import remotes_config
+from gitprov.ops.revision_tree import IsFolderError, Node, RevisionTree
+from gitprov.store.range_file import RangeFile
+from gitprov.store.remote import Remote
+from gitprov.store.remote_blocks import Chunk
+from gitprov.store.remote_file import ChunkCache
+from gitprov.store.transports import open_transport
+from gitprov.workspace import Workspace
+
+_KEPT_TREES = 8
+_MOST_SESSIONS = 32
+
+
+@dataclass
+class _Live:
+    """What belongs to one process: helper processes, databases and connections survive no fork."""
+
+    ws: Workspace
+    data: DataReader
+    lock: threading.RLock
+    trees: "OrderedDict[tuple[str | None, str | None], RevisionTree]" = field(
+        default_factory=OrderedDict
+    )
+
+
+class Session:
+    """Reads a repository's files at any revision. Safe for several threads, and after a fork."""
+
+    def __init__(self, folder: str, remote: str | None, *, keep: bool | None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            folder: a folder of the repository, absolute.
+            remote: the name of the remote that has what the store lacks; None for the default.
+            keep: what of a remote goes into the store; see `gitprov.open`.
+        """
+        self.folder, self.remote, self.keep = folder, remote, keep
+        self._live: dict[int, _Live] = {}
+
+    def close(self) -> None:
+        """Keeps what came, ends processes and connections; the next question opens them again."""
+        live = self._live.pop(os.getpid(), None)
+        if live is not None:
+            live.data.close()
+            with live.lock:
+                live.ws.close()
+
+    def pin(self, rev: str | None) -> str | None:
+        """Returns the commit that a revision names now; None stays None.
+
+        Raises:
+            UsageError: there is no such commit.
+        """
+        if rev is None:
+            return None
+        check_rev(rev)
+        live = self._here()
+        with live.lock:
+            return live.ws.repo.resolve(rev)
+
+    def find(self, path: RepoPath, commit: str | None, *, follow: bool = True) -> Node:
+        """Returns what lies at a path of a commit, or where the worktree's pointers say (None).
+
+        Raises:
+            NoSuchPathError: nothing does; `RevisionTree.find` says what else.
+        """
+        with self._tree(commit) as tree:
+            node = tree.find(path, follow=follow)
+            return node._replace(size=tree.size(node))
+
+    def children(self, folder: Node, commit: str | None) -> list[Node]:
+        """Returns what lies in a folder, with sizes, sorted; its manifest is fetched if need be."""
+        with self._tree(commit) as tree:
+            found = [node._replace(size=tree.size(node)) for node in tree.children(folder)]
+        return sorted(found, key=lambda node: node.path.raw)
+
+    def link_target(self, link: Node, commit: str | None) -> bytes:
+        """Returns what a symlink says."""
+        with self._tree(commit) as tree:
+            return tree.link_target(link)
+
+    def open(self, node: Node) -> io.BytesIO | RangeFile:
+        """Opens a file.
+
+        Raises:
+            IsFolderError: it is none.
+            UnavailableError: neither the store nor the remote has it.
+            VerificationError: what they have is not what its name says.
+        """
+        _refuse_folder(node)
+        live = self._here()
+        if not node.digest:
+            with live.lock:
+                return open_git_file(live.ws.repo, node.oid, node.size)
+        with _named(node):
+            return live.data.open(Blob(node.digest, node.size), _Streamed(self, node))
+
+    def bring(self, nodes: Sequence[Node]) -> None:
+        """Fetches small files that the store lacks, many at once."""
+        self._here().data.bring([Blob(node.digest, node.size) for node in nodes if node.digest])
+
+    @property
+    def remote_here(self) -> RemoteReader:
+        """This process's connection to the remote."""
+        return self._here().data.remote
+
+    # ------------------------------------------------------------ this process
+
+    def _here(self) -> _Live:
+        """Returns what belongs to this process.
+
+        A child never touches what its parent had open, not even to close it.
+        """
+        live = self._live.get(os.getpid())
+        if live is None:
+            # Of two threads that come at once, one finds the other's and lets go of its own.
+            made = self._opened()
+            live = self._live.setdefault(os.getpid(), made)
+            if live is not made:
+                made.ws.close()
+        return live
+
+    def _opened(self) -> _Live:
+        git_dir, work_tree = os.environ.get("GIT_DIR"), os.environ.get("GIT_WORK_TREE")
+        ws = Workspace.open(self.folder, git_dir=git_dir, work_tree=work_tree)
+        try:
+            lock = threading.RLock()
+            folder = tempfile.gettempdir()
+            data = DataReader(ws, lock, lambda: self._connected(ws), keep=self.keep, folder=folder)
+        except BaseException:
+            ws.close()
+            raise
+        return _Live(ws, data, lock)
+
+    def _connected(self, ws: Workspace) -> Remote:
+        # Read anew: a remote may have been added since the repository was opened.
+        config = remotes_config(Workspace(ws.repo, ws.cwd))
+        if self.remote is None and not config.remotes:
+            raise UnavailableError(
+                "the store does not have it, and no remote is known",
+                hint="gitprov remote add NAME URL, or add the files again",
+            )
+        chosen = config.chosen(self.remote)
+        transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
+        remote = Remote(transport, os.path.join(ws.repo.data_dir, "remotes"))
+        try:
+            remote.connect(create=False)
+        except BaseException:
+            transport.close()
+            raise
+        return remote
+
+    @contextlib.contextmanager
+    def _tree(self, commit: str | None) -> Iterator[RevisionTree]:
+        live = self._here()
+        with live.lock:
+            repo = live.ws.repo
+            base = repo.head() if commit is None else commit
+            worktree = repo.worktree if commit is None else None
+            tree = live.trees.get((base, worktree))
+            if tree is None:
+                tree = RevisionTree(
+                    live.ws.objects,
+                    base,
+                    live.data.manifest,
+                    lambda entry: live.data.read(Blob(entry.digest, entry.size)),
+                    None if worktree is None else (worktree, lambda: pointer_paths(repo.git)),
+                )
+                live.trees[base, worktree] = tree
+                while len(live.trees) > _KEPT_TREES:
+                    live.trees.popitem(last=False)
+            yield tree
+
+
+class _Streamed:
+    """Where a large file's chunks come from, in whatever process it is read."""
+
+    def __init__(self, session: Session, node: Node) -> None:
+        self._session, self._node = session, node
+
+    @property
+    def cache(self) -> ChunkCache:
+        return self._session.remote_here.cache
+
+    def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        with _named(self._node):
+            yield from self._session.remote_here.chunks(chunks)
+
+
+def _refuse_folder(node: Node) -> None:
+    if node.kind == "d":
+        raise IsFolderError(f"{node.path} is a folder")
+    if node.kind == "m":
+        raise UsageError(f"{node.path} is a submodule: a repository of its own")
+
+
+@contextlib.contextmanager
+def _named(node: Node) -> Iterator[None]:
+    """Says which file it is about, where the error knows only a digest."""
+    try:
+        yield
+    except UnavailableError as exc:
+        raise UnavailableError(f"cannot read {node.path}: {exc}", hint=exc.hint) from exc
+    except VerificationError as exc:
+        raise VerificationError(f"cannot read {node.path}: {exc}", hint=exc.hint) from exc
+
+
+# A program that opens a hundred thousand files one by one opens the repository once.
+_SESSIONS: "OrderedDict[tuple[str, str | None, bool | None], Session]" = OrderedDict()
+
+
+def session_of(
+    repo: str | os.PathLike[str] | None, remote: str | None, *, keep: bool | None
+) -> Session:
+    """Returns the session for a repository, the same one for the same question.
+
+    Args:
+        repo: a folder of the repository; None for the current folder.
+        remote: see `Session`.
+        keep: see `Session`.
+
+    Raises:
+        UsageError: it is not a folder here.
+    """
+    folder = os.fspath(repo) if repo is not None else os.getcwd()
+    if "://" in folder:
+        raise UsageError(
+            f"{folder!r:.80} is no folder", hint="clone the repository, and name the clone"
+        )
+    key = (os.path.abspath(folder), remote, keep)
+    session = _SESSIONS.get(key)
+    if session is None:
+        session = _SESSIONS.setdefault(key, Session(*key[:2], keep=keep))
+        while len(_SESSIONS) > _MOST_SESSIONS:
+            # Whoever still holds it goes on: a closed session opens itself again.
+            _SESSIONS.popitem(last=False)[1].close()
+    return session
+
+
+@atexit.register
+def close_sessions() -> None:
+    """Keeps what came from remotes, and ends what is open, of all sessions of this process."""
+    for session in list(_SESSIONS.values()):
+        with contextlib.suppress(GitprovError):
+            session.close()

@@ -1,0 +1,229 @@
+"""Reading single things from a remote while a program runs: connected once, asked again later."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from gitprov.core.digest import Digest
+from gitprov.errors import UnavailableError, VerificationError
+from gitprov.store.base import StoreWriter
+from gitprov.store.remote import Remote, Wanted
+from gitprov.store.remote_blocks import Blocks, Chunk
+from gitprov.store.remote_fetch import Fetcher
+from gitprov.store.remote_file import ChunkCache
+from gitprov.store.transport import MissingError
+
+_JOBS = 4
+_ASK_AGAIN_SECONDS = 5.0
+"""What a remote did not have a moment ago it does not have now either."""
+
+_LOOKS = 3
+"""So often it is looked again what a remote has, when a pack is not where it was."""
+
+
+class RemoteReader:
+    """What a remote has, for a program that reads. Safe for several threads, not across a fork.
+
+    Attributes:
+        cache: the chunks of large files that came last.
+    """
+
+    def __init__(self, connect: Callable[[], Remote], folder: str) -> None:
+        """Connects when something is asked for first.
+
+        Args:
+            connect: returns the remote, connected.
+            folder: where files lie for a moment.
+        """
+        self._connect, self._folder = connect, folder
+        self._lock = threading.Lock()
+        self._remote: Remote | None = None
+        self._old: list[Remote] = []
+        self._vanished: set[str] = set()
+        self._asked = 0.0
+        self.cache = ChunkCache()
+        self._received = 0
+
+    @property
+    def received(self) -> int:
+        """The bytes of packs that have travelled."""
+        with self._lock:
+            return self._received
+
+    def close(self) -> None:
+        """Ends the connection; the next question makes a new one."""
+        with self._lock:
+            remotes, self._old = self._old, []
+            if self._remote is not None:
+                remotes.append(self._remote)
+            self._remote = None
+        for remote in remotes:
+            remote.transport.close()
+
+    def fetch(
+        self, wanted: Sequence[Wanted], sizes: Mapping[bytes, int], writer: StoreWriter
+    ) -> None:
+        """Brings blobs and manifests, each checked.
+
+        Args:
+            wanted: what is to come.
+            sizes: how large blobs are by what names them.
+            writer: where they go.
+
+        Raises:
+            UnavailableError: the remote lacks one, or cannot be reached.
+            VerificationError: it has one, but not as it is named.
+        """
+        remote = self._having(wanted)
+        for left in reversed(range(_LOOKS)):
+            try:
+                self._fetch(remote, wanted, sizes, writer)
+            except MissingError as exc:
+                if not left:
+                    raise
+                remote = self._looked_again(remote, exc.name)
+            else:
+                return
+
+    def _fetch(
+        self,
+        remote: Remote,
+        wanted: Sequence[Wanted],
+        sizes: Mapping[bytes, int],
+        writer: StoreWriter,
+    ) -> None:
+        with ThreadPoolExecutor(max_workers=_JOBS) as pool:
+            fetcher = Fetcher(remote, writer, pool, _JOBS, self._folder, looks=1)
+            try:
+                fetcher.fetch(wanted, sizes=sizes)
+            finally:
+                self._count(fetcher.result.received_bytes)
+        if fetcher.result.wrong:
+            digest, reason = fetcher.result.wrong[0]
+            raise _wrong(remote, f"{Digest(digest)}: {reason}")
+        if fetcher.result.absent:
+            raise _absent(remote, fetcher.result.absent[0])
+
+    def recipe(self, digest: bytes, size: int) -> list[Chunk]:
+        """Returns the chunks of a large blob of that size.
+
+        Raises:
+            UnavailableError: the remote does not have it, or cannot be reached.
+            VerificationError: its recipe is of something else, or of another size.
+        """
+        one = Wanted(digest, is_manifest=False)
+        remote = self._having([one])
+        for left in reversed(range(_LOOKS)):
+            try:
+                return self._recipe(remote, one, size)
+            except MissingError as exc:
+                if not left:
+                    raise
+                remote = self._looked_again(remote, exc.name)
+        raise AssertionError("unreachable")
+
+    def _recipe(self, remote: Remote, one: Wanted, size: int) -> list[Chunk]:
+        place = remote.place(one.digest)
+        if place is None:
+            raise _absent(remote, one.digest)
+        shown = Digest(one.digest)
+        if place.kind != "B":
+            raise _wrong(remote, f"{shown} is smaller there")
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            blocks = Blocks(remote, pool, 1)
+            try:
+                return blocks.recipe(one, place, size)
+            except VerificationError as exc:
+                raise _wrong(remote, f"{shown}: {exc}") from exc
+            finally:
+                self._count(blocks.received)
+
+    def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        """Yields chunks' bytes in order, each checked.
+
+        Raises:
+            UnavailableError: the remote cannot be reached.
+            VerificationError: a chunk is missing, or has other bytes.
+        """
+        remote = self._connected()
+        done = 0
+        for left in reversed(range(_LOOKS)):
+            try:
+                for data in self._chunks(remote, chunks[done:]):
+                    done += 1
+                    yield data
+            except MissingError as exc:
+                if not left:
+                    raise
+                remote = self._looked_again(remote, exc.name)
+            else:
+                return
+
+    def _chunks(self, remote: Remote, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        with ThreadPoolExecutor(max_workers=_JOBS) as pool:
+            blocks = Blocks(remote, pool, _JOBS)
+            try:
+                yield from blocks.chunks(chunks)
+            except VerificationError as exc:
+                raise _wrong(remote, str(exc)) from exc
+            finally:
+                self._count(blocks.received)
+
+    def _count(self, size: int) -> None:
+        with self._lock:
+            self._received += size
+
+    def _connected(self) -> Remote:
+        with self._lock:
+            if self._remote is None:
+                self._remote = self._connect()
+                self._asked = time.monotonic()
+            return self._remote
+
+    def _having(self, wanted: Sequence[Wanted]) -> Remote:
+        """Looks again when something is missing: somebody may have pushed it meanwhile."""
+        remote = self._connected()
+        if all(remote.place(one.digest) is not None for one in wanted):
+            return remote
+        with self._lock:
+            is_old = time.monotonic() - self._asked > _ASK_AGAIN_SECONDS
+        return self._looked_again(remote) if is_old else remote
+
+    def _looked_again(self, remote: Remote, missing: str = "") -> Remote:
+        """Returns the remote as it is now.
+
+        It is another object: threads that read from the one before are not disturbed.
+
+        Args:
+            remote: the one that something is missing of.
+            missing: the pack that is not where it was: what was live in it lies in another now.
+        """
+        with self._lock:
+            if self._remote is None or self._remote is remote:
+                new = self._connect()
+                self._asked = time.monotonic()
+                pack = missing.removeprefix("packs/").removesuffix(".car")
+                if pack and new.has_index(pack):
+                    self._vanished.add(pack)  # its index says what is not so
+                if self._vanished:
+                    for one in self._vanished:
+                        new.set_vanished(one)
+                    new.look_again()
+                self._old.append(remote)
+                self._remote = new
+            return self._remote
+
+
+def _absent(remote: Remote, digest: bytes) -> UnavailableError:
+    return UnavailableError(
+        f"neither the store nor {remote.transport.url} has {Digest(digest)}",
+        hint="`gitprov push`, where somebody has it, sends it there",
+    )
+
+
+def _wrong(remote: Remote, reason: str) -> VerificationError:
+    return VerificationError(
+        f"{remote.transport.url} does not have what it says: {reason}",
+        hint="push it again from a clone that has it",
+    )
