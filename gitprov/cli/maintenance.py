@@ -16,11 +16,26 @@ from gitprov.cli.options import (
     say,
 )
 from gitprov.cli.progress import progress
+from gitprov.cli.remote_upkeep import collect_remote
 from gitprov.ops.fsck import StoreCheck, StoreProblem
 from gitprov.ops.fsck import fsck as check_store
 from gitprov.ops.gc import gc as collect
 
+_FOR_REMOTES = "With --remote: transfers at once."
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%?")
+
+
+_remote_option = click.option(
+    "-r",
+    "--remote",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="The remote of this name, or the default one.",
+)
+_jobs_option = click.option(
+    "-j", "--jobs", type=click.IntRange(1, 64), default=4, show_default=True, help=_FOR_REMOTES
+)
 
 
 @click.command(
@@ -29,22 +44,71 @@ _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%?")
         "gitprov gc                 # only says what would go",
         "gitprov gc --yes",
         "gitprov gc --yes --grace 30    # reflog entries older than 30 days do not count",
+        "gitprov gc --remote            # what no ref here needs of the default remote",
+        "gitprov gc --remote nas --clone ../other --clone git@host:team/third.git --yes",
     ),
 )
-@click.option("--yes", is_flag=True, help="Really remove it.")
+@click.option("--yes", is_flag=True, help="Really remove it; of a remote, announce it first.")
 @click.option("--dry-run", is_flag=True, help="Only say what would go.  [default]")
 @click.option(
     "--grace",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 36500),
     metavar="DAYS",
-    help="How old a reflog entry may be to count.  [default: all that git still has]",
+    help="How old a reflog entry may be to count.  [default: all that git still has] "
+    "With --remote: from the announcement to the removal.  [default: 14]",
 )
+@_remote_option
+@click.option(
+    "--clone",
+    "clones",
+    multiple=True,
+    metavar="PATH|URL",
+    help="With --remote: another clone whose refs count, or a repository that this clone has "
+    "fetched. May be given again.",
+)
+@click.option(
+    "--ignore-missing",
+    is_flag=True,
+    help="With --remote: versions whose manifest nobody has keep nothing.",
+)
+@click.option("--offline", is_flag=True, help="With --remote: do not ask git's own remotes.")
+@_jobs_option
 @json_option
 @quiet_option
-def gc(yes: bool, dry_run: bool, grace: int | None, as_json: bool, quiet: bool) -> None:
-    """Remove blobs that no ref, worktree, index, stash or reflog needs, and join small packs."""
+def gc(
+    yes: bool,
+    dry_run: bool,
+    grace: int | None,
+    remote: str | None,
+    clones: tuple[str, ...],
+    ignore_missing: bool,
+    offline: bool,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Remove blobs that no ref, worktree, index, stash or reflog needs, and join small packs.
+
+    With --remote, of a remote: the first --yes announces packs, and copies what is needed of them
+    into new ones; a later one removes what was announced long enough ago and is still not needed.
+    """
     if yes and dry_run:
         raise click.UsageError("--yes and --dry-run contradict each other")
+    if remote is not None:
+        collect_remote(
+            remote,
+            clones=clones,
+            act=yes,
+            grace=grace,
+            ignore_missing=ignore_missing,
+            offline=offline,
+            jobs=jobs,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
+    if clones or ignore_missing or offline:
+        raise click.UsageError("--clone, --ignore-missing and --offline are for gc --remote")
     with workspace() as ws:
         done = collect(ws, act=yes, grace_days=grace)
     result = done.collected

@@ -23,7 +23,9 @@ from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
 
-_CACHE = "remotes"
+REMOTE_CACHE = "remotes"
+"""The folder, in that of gitprov, that holds what is known of remotes."""
+
 _ACCEPTED = "accepted"
 _MOST = 1000
 """Commits of one git push whose data is looked at; `gitprov push --all` looks at all."""
@@ -85,7 +87,7 @@ def push(
         raise UsageError(f"{transport.url} can only be read")
     commits = chosen_commits(ws, revs, everything=everything)
     wanted, absent = needed(ws.store, parts_of_commits(ws, commits, paths))
-    with Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote:
+    with Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote:
         try:
             remote.connect(create=not dry_run, writing=True)
         except UnavailableError:
@@ -163,7 +165,7 @@ def _fetch(
 ) -> Transferred:
     tmp = os.path.join(ws.store_path, "tmp")
     with (
-        Remote(transport, os.path.join(ws.repo.data_dir, _CACHE)) as remote,
+        Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,
         ws.store.writer() as writer,
     ):
@@ -234,13 +236,13 @@ def is_accepted(ws: Workspace, url: str) -> bool:
 def accept_remote(ws: Workspace, url: str) -> None:
     """Remembers that the user has agreed."""
     lines = "".join(f"{one}\n" for one in sorted({*_accepted(ws), url}))
-    os.makedirs(os.path.join(ws.repo.data_dir, _CACHE), exist_ok=True)
-    atomic_write(os.path.join(ws.repo.data_dir, _CACHE, _ACCEPTED), lines.encode())
+    os.makedirs(os.path.join(ws.repo.data_dir, REMOTE_CACHE), exist_ok=True)
+    atomic_write(os.path.join(ws.repo.data_dir, REMOTE_CACHE, _ACCEPTED), lines.encode())
 
 
 def _accepted(ws: Workspace) -> set[str]:
     try:
-        data = read_bounded(os.path.join(ws.repo.data_dir, _CACHE, _ACCEPTED), 1 << 20)
+        data = read_bounded(os.path.join(ws.repo.data_dir, REMOTE_CACHE, _ACCEPTED), 1 << 20)
     except UnavailableError:
         return set()
     return set(data.decode("utf-8", "replace").splitlines())

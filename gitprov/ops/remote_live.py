@@ -1,0 +1,147 @@
+"""What the listed clones need of a remote: every version that any of their refs still names."""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gitprov.config.git_url import GitUrl
+from gitprov.errors import GitprovError, UnavailableError, VerificationError
+from gitprov.git.command import printable
+from gitprov.git.sync import remotes
+from gitprov.ops.gc_roots import repositories_of, tops
+from gitprov.ops.manifests import as_manifest
+from gitprov.store.base import BlobStore
+from gitprov.store.remote import Wanted
+from gitprov.store.remote_fetch import Fetcher
+from gitprov.workspace import Workspace
+
+_ASK_SECONDS = 60.0
+_OID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What is needed.
+
+    Attributes:
+        files: blobs.
+        folders: roots of manifests.
+        versions: how many versions of artifacts that is.
+        missing: roots of manifests that nobody has: what they need is not known.
+    """
+
+    files: frozenset[bytes]
+    folders: frozenset[bytes]
+    versions: int
+    missing: tuple[bytes, ...]
+
+
+def live_of(ws: Workspace, clones: Sequence[str], fetcher: Fetcher, *, offline: bool) -> Live:
+    """Returns what this clone and those that are listed need.
+
+    Args:
+        ws: this clone; those that share its store are asked, too.
+        clones: folders of other clones, or addresses of repositories: of those, this clone must
+            have fetched every branch and tag.
+        fetcher: brings manifests that the remote has, and the store not.
+        offline: whether git's own remotes are not asked.
+
+    Raises:
+        UnavailableError: a clone cannot be read, is shallow, or lacks objects.
+    """
+    folders = [one for one in clones if GitUrl.parse(one).is_path]
+    addresses = [one for one in clones if one not in folders]
+    if not offline:
+        addresses += remotes(ws.repo)
+    far = [oid for address in addresses for oid in _far_tips(ws, address)]
+    named: set[tuple[bytes, bool]] = set()
+    with contextlib.ExitStack() as stack:
+        stores: list[BlobStore] = [ws.store]
+        for repo in repositories_of(ws):
+            more = far if repo.common_dir == ws.repo.common_dir else ()
+            named.update(tops(repo, None, more=more, whole=True))
+        for folder in folders:
+            other = stack.enter_context(_opened(ws, folder))
+            for repo in repositories_of(other):
+                named.update(tops(repo, None, whole=True))
+            stores.append(other.store)
+        return _followed(stores, fetcher, named)
+
+
+def _opened(ws: Workspace, folder: str) -> Workspace:
+    path = os.path.abspath(os.path.join(ws.cwd, folder))
+    try:
+        return Workspace.open(path)
+    except GitprovError as exc:
+        raise UnavailableError(
+            f"the clone {folder} cannot be read, so what it needs is not known: {exc}",
+            hint=exc.hint,
+        ) from exc
+
+
+def _far_tips(ws: Workspace, address: str) -> Iterator[str]:
+    """The branches and tags of a repository that git reaches; this clone must have them all."""
+    asked = ("ls-remote", "--quiet", "--heads", "--tags", "--", address)
+    done = ws.repo.git.call(*asked, timeout=_ASK_SECONDS)
+    if done.returncode:
+        said = (printable(done.stderr).splitlines() or ["no answer"])[-1]
+        raise UnavailableError(
+            f"{address} cannot be asked what it has: {said}",
+            hint="--offline leaves out git's remotes: what was fetched last counts then",
+        )
+    for line in done.stdout.decode("utf-8", "replace").splitlines():
+        oid, _, ref = line.partition("\t")
+        if ref.endswith("^{}") or not _OID.fullmatch(oid):
+            continue
+        if ws.repo.objects.header(oid) is None:
+            raise UnavailableError(
+                f"{address} has {printable(ref.encode())}, which this clone has not fetched",
+                hint=f"git fetch --tags {address}",
+            )
+        yield oid
+
+
+def _followed(
+    stores: Sequence[BlobStore], fetcher: Fetcher, named: Iterable[tuple[bytes, bool]]
+) -> Live:
+    """Follows manifests level by level, wherever they are: in a store or in the remote."""
+    files: set[bytes] = set()
+    folders: set[bytes] = set()
+    versions = 0
+    for digest, is_folder in named:
+        (folders if is_folder else files).add(digest)
+        versions += 1
+    done: set[bytes] = set()
+    missing: set[bytes] = set()
+    while folders:
+        done |= folders
+        below: set[bytes] = set()
+        left = set(folders)
+        for store in stores:
+            left -= _read(store, left, files, below)
+        if left:
+            fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(left))
+            left -= _read(stores[0], left, files, below)
+        missing |= left
+        folders = below - done
+    return Live(frozenset(files), frozenset(done), versions, tuple(sorted(missing)))
+
+
+def _read(store: BlobStore, roots: set[bytes], files: set[bytes], below: set[bytes]) -> set[bytes]:
+    """Reads those manifests that a store has, and returns which these are."""
+    found: set[bytes] = set()
+    here = store.has(roots)
+    while here - found:
+        # One that is damaged is set aside by the reader, and is not there any more.
+        with contextlib.suppress(VerificationError):
+            for root, data in store.read_many(here - found):
+                for entry in as_manifest(root, data).entries:
+                    (below if entry.kind == "d" else files).add(entry.digest)
+                found.add(root)
+        again = store.has(roots)
+        if again == here:
+            break
+        here = again
+    return found
