@@ -8,6 +8,7 @@ from gitprov.cli.context import means, workspace
 from gitprov.cli.options import examples, json_option, note, quiet_option
 from gitprov.cli.progress import progress
 from gitprov.cli.reports import EXIT_CODES, format_option, show_report, strict_option
+from gitprov.cli.shallow import tell_shallow
 from gitprov.ops.verify import verify as verify_commits
 from gitprov.render.words import left_out
 
@@ -26,7 +27,7 @@ from gitprov.render.words import left_out
 @click.argument("revs", nargs=-1, metavar="[REV | A..B]…")
 @click.option("--all", "everything", is_flag=True, help="Every commit of every branch and tag.")
 @click.option("--deep", is_flag=True, help="Trust no cache; hash what the store holds again.")
-@click.option("--require-data", is_flag=True, help="Data that is nowhere here is no SKIP.")
+@click.option("--require-data", is_flag=True, help="Data that is not here is no SKIP.")
 @click.option("--policy-from", metavar="REV", help="Take the policy of a trusted revision.")
 @click.option("--offline", is_flag=True, help="Ask no network; judge by the saved evidence.")
 @click.option(
@@ -76,6 +77,7 @@ def verify(
             now=int(time.time()),
             progress=meter,
         )
+        tell_shallow(ws, revs, everything=everything)
     if as_json and report.left_out:
         note(f"gitprov: {left_out(report)}")
     show_report(report, strict=strict, form=form, as_json=as_json, quiet=quiet, verb="verify")

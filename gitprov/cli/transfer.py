@@ -23,11 +23,14 @@ from gitprov.cli.options import (
     table,
 )
 from gitprov.cli.progress import Meter, progress
-from gitprov.cli.transfer_notes import Notes, exchange, tell_shallow
+from gitprov.cli.shallow import tell_shallow
+from gitprov.cli.transfer_notes import Notes, exchange
 from gitprov.errors import UsageError
+from gitprov.ops.notes_exchange import need_git_remote
 from gitprov.ops.pointers import repo_path
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.restore import checkout
+from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer import Transferred, accept_remote, fetch_worktree, is_accepted
 from gitprov.ops.transfer import fetch as fetch_data
 from gitprov.ops.transfer import push as push_data
@@ -202,17 +205,39 @@ def fetch(asked: _Asked, revs: tuple[str, ...], everything: bool, paths: tuple[s
         "gitprov pull                    # everything that the pointers here name",
         "gitprov pull data/train         # a part",
         "gitprov pull --dry-run",
+        "gitprov pull --for-verify origin/main..HEAD --policy-from origin/main    # in CI",
     ),
 )
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("-f", "--force", is_flag=True, help="Write over files that were changed.")
+@click.option(
+    "--for-verify",
+    is_flag=True,
+    help="Bring what `gitprov verify` needs, and check nothing out. PATHs are revisions then.",
+)
+@click.option(
+    "--policy-from",
+    metavar="REV",
+    help="With --for-verify: what is needed is said by the policy of this revision.",
+)
 @_shared
-def pull(asked: _Asked, paths: tuple[str, ...], force: bool) -> None:
+def pull(
+    asked: _Asked, paths: tuple[str, ...], force: bool, for_verify: bool, policy_from: str | None
+) -> None:
     """Fetch what the worktree's pointers name, or only PATHs of it, and check it out.
 
     Files that were changed and never added are not written over without --force. Then notes and
     logs come from the git remote of the current branch.
+
+    With --for-verify, notes and logs come, and data only if the policy says `require_data`.
     """
+    if for_verify:
+        if force or asked.no_notes:
+            raise UsageError("--for-verify brings notes and writes no file of the worktree")
+        _pull_for_verify(asked, paths, policy_from)
+        return
+    if policy_from is not None:
+        raise UsageError("--policy-from is for --for-verify")
     with workspace() as ws:
         wanted = asked.paths(ws, paths)
         with asked.meter("fetching") as meter:
@@ -232,6 +257,24 @@ def pull(asked: _Asked, paths: tuple[str, ...], force: bool) -> None:
     if restored is not None and not asked.as_json and not asked.quiet:
         for line in table([["restored", str(path)] for path in restored.updated]):
             say(line)
+    _end(done, notes)
+
+
+def _pull_for_verify(asked: _Asked, revs: tuple[str, ...], policy_from: str | None) -> None:
+    from gitprov.ops.verify import read_policy  # judges; no other transfer needs it
+
+    with workspace() as ws:
+        need_git_remote(ws)
+        notes = exchange(ws, send=False, skip=asked.dry_run)
+        commits = chosen_commits(ws, revs, everything=False)
+        done = Transferred("", len(commits), 0, 0, 0, 0)
+        if read_policy(ws, policy_from, require_data=False).require_data:
+            with asked.meter("fetching") as meter:
+                done = fetch_data(
+                    ws, asked.open(ws), revs, jobs=asked.jobs, dry_run=asked.dry_run, meter=meter
+                )
+        tell_shallow(ws, revs, everything=False)
+    _show("pull", (_fetched(asked), "from"), done, notes, asked, {"files": 0, "removed": 0})
     _end(done, notes)
 
 
@@ -271,7 +314,7 @@ def _show(
         emit_json(
             schema,
             {
-                "remote": done.url,
+                "remote": done.url or None,
                 "commits": done.commits,
                 "objects": done.objects,
                 "size": done.size,
@@ -287,8 +330,8 @@ def _show(
         verb, where = words
         travelled = "" if asked.dry_run else f", {human_size(done.travelled)} on the line"
         there = f"; {plural(done.there, 'object')} there already" if done.there else ""
-        objects = plural(done.objects, "object")
-        say(f"{verb} {objects} ({human_size(done.size)}){travelled} {where} {done.url}{there}")
+        objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"
+        say(f"{verb} {objects} {where} {done.url}{there}" if done.url else "no data is required")
         if notes.refs:
             say(f"{verb} notes and log {where} {notes.remote}")
     for digest in done.absent[:_NAMED]:

@@ -1,6 +1,5 @@
-"""What push, fetch and pull do about notes and log, and say about a shallow clone."""
+"""What push, fetch and pull do about notes and log."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,10 +55,3 @@ def exchange(ws: "Workspace", *, send: bool, skip: bool) -> Notes:
     except GitprovError as exc:
         return Notes(remote, problem=exc)
     return Notes(remote, done.refs)
-
-
-def tell_shallow(ws: "Workspace", revs: Sequence[str], *, everything: bool) -> None:
-    """Says that a shallow clone does not have all the commits that were meant."""
-    if ws.repo.is_shallow and (everything or any(".." in rev for rev in revs)):
-        note("gitprov: this clone is shallow: commits that it lacks were not looked at")
-        note("gitprov: hint: git fetch --unshallow")

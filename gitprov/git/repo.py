@@ -132,8 +132,7 @@ class Repository:
         self._check_ambiguous([_name_in(rev)])
         found = self.objects.get(rev + "^{commit}")
         if found is None or found.type != "commit":
-            hint = "this clone is shallow: `git fetch --unshallow`" if self.is_shallow else None
-            raise UsageError(f"there is no commit {rev!r}", hint=hint)
+            raise UsageError(f"there is no commit {rev!r}", hint=self._deepen())
         return found.oid
 
     def head(self) -> str | None:
@@ -167,8 +166,14 @@ class Repository:
             options += [f"--exclude={pattern}" for pattern in _OWN_REFS] + ["--all"]
         done = self.git.call("rev-list", *options, *revs, "--")
         if done.returncode:
-            raise UsageError(f"cannot list the commits of {' '.join(revs)}: {_last(done.stderr)}")
+            raise UsageError(
+                f"cannot list the commits of {' '.join(revs)}: {_last(done.stderr)}",
+                hint=self._deepen(),
+            )
         return done.stdout.decode("ascii").split()
+
+    def _deepen(self) -> str | None:
+        return "this clone is shallow: `git fetch --unshallow`" if self.is_shallow else None
 
     def _check_ambiguous(self, names: Iterable[str]) -> None:
         """Refuses names that stand for more than one thing.

@@ -38,10 +38,20 @@ class _Forgetful(StatCache):
 class ArtifactLooker:
     """Looks at artifacts; what it learnt of a version is not looked at twice."""
 
-    def __init__(self, ws: Workspace, *, deep: bool, progress: Progress | None) -> None:
-        """Takes the workspace, and whether to hash the store's bytes again."""
+    def __init__(
+        self, ws: Workspace, *, deep: bool, progress: Progress | None, hash_store: bool = False
+    ) -> None:
+        """Takes the workspace, and how closely to look.
+
+        Args:
+            ws: the workspace.
+            deep: trust no cache, and hash what the store has.
+            progress: is told of what is hashed.
+            hash_store: hash what only the store has.
+        """
         self._ws = ws
         self._deep = deep
+        self._hash_store = deep or hash_store
         self._progress = progress
         self._head = ws.repo.head() if ws.repo.worktree else None
         self._stored: dict[tuple[bytes, str], tuple[Change, ...] | None] = {}
@@ -73,7 +83,7 @@ class ArtifactLooker:
             return ArtifactEvidence(leaf.path, "absent")
         if stored:
             return ArtifactEvidence(leaf.path, "missing", changes=stored)
-        return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._deep)
+        return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._hash_store)
 
     def _scan(self, path: RepoPath) -> Tree:
         ws = self._ws
@@ -121,7 +131,7 @@ class ArtifactLooker:
         except VerificationError as exc:
             return (Change("corrupt", f"{leaf.path} (a manifest: {exc})"),)
         lacking = needed - store.has(needed)
-        damaged = self._damaged(needed - lacking) if self._deep else set()
+        damaged = self._damaged(needed - lacking) if self._hash_store else set()
         changes = [Change("missing", f"{leaf.path} ({sentence})") for sentence in lost]
         if (lacking or damaged) and not lost:
             for path, entry in walk(loader(store), top, leaf.path.encode()):

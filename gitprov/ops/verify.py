@@ -51,7 +51,8 @@ def verify(
         revs: revisions or ranges; HEAD when there is none.
         everything: every commit of every branch and tag, but those made before gitprov was there.
         deep: trust no cache, and hash again what the store holds.
-        require_data: data that is nowhere here is UNKNOWN.
+        require_data: data that is nowhere here is UNKNOWN, and what only the store has is hashed;
+            a policy may say so, too.
         policy_from: the revision whose policy counts; the worktree's by default.
         means: how other networks are asked; None asks none, and judges by what the notes hold.
         trust_blocks: hashes of blocks that are trusted to be in their chains.
@@ -73,7 +74,7 @@ def verify(
         lines,
         logs,
         digests,
-        ArtifactLooker(ws, deep=deep, progress=progress),
+        ArtifactLooker(ws, deep=deep, progress=progress, hash_store=policy.require_data),
         RunLooker(ws, logs),
         notes_known=bool(notes.refs),
     )
@@ -116,7 +117,8 @@ def read_policy(ws: Workspace, rev: str | None, *, require_data: bool) -> Policy
         found = ws.objects.get(f"{commit}:{TRACKED_NAME}", limit=64 << 10)
         text = "" if found is None else found.data.decode("utf-8", "replace")
         section = Config.of(load_yaml(text, what=f"{rev}:{TRACKED_NAME}"), {}).policy
-    return replace(Policy.parse(dict(section)), require_data=require_data)
+    policy = Policy.parse(dict(section))
+    return replace(policy, require_data=require_data or policy.require_data)
 
 
 def _before_gitprov(

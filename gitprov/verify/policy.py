@@ -84,7 +84,8 @@ class Policy:
     Attributes:
         required: which networks must witness a record, or None.
         tlog_keys: verifier keys of the logs that count; empty: any log, and the report says so.
-        require_data: data that is nowhere here is UNKNOWN, not SKIP (`--require-data`).
+        require_data: data that is nowhere here is UNKNOWN, not SKIP (`--require-data`), and what
+            the store has of it is hashed.
         trust: what is trusted of the other networks.
     """
 
@@ -123,7 +124,10 @@ class Policy:
             return cls()
         if not isinstance(section, Mapping):
             raise UsageError("policy must be a mapping")
-        _check_keys(section, ("required", *NETWORKS), "policy")
+        _check_keys(section, ("required", "require_data", *NETWORKS), "policy")
+        require_data = section.get("require_data", False)
+        if not isinstance(require_data, bool):
+            raise UsageError("policy.require_data must be true or false")
         sections: dict[str, Mapping[str, Json]] = {}
         for network in NETWORKS:
             value = section.get(network)
@@ -138,6 +142,7 @@ class Policy:
         return cls(
             required=None if required is None else Requirement.parse(required),
             tlog_keys=_keys(tlog.get("keys"), "policy.tlog.keys"),
+            require_data=require_data,
             trust={name: Trust.parse(name, value) for name, value in sections.items()},
         )
 

@@ -50,6 +50,13 @@ def test_keys_and_the_sections_of_other_networks_are_kept() -> None:
     assert policy.trust == {"ethereum": Trust(chain_id=1)}
 
 
+def test_data_is_required_by_a_truth_value_only() -> None:
+    assert not Policy.parse({}).require_data
+    assert Policy.parse({"require_data": True}).require_data
+    with pytest.raises(UsageError, match="require_data must be true or false"):
+        Policy.parse({"require_data": "yes"})
+
+
 @pytest.mark.parametrize(
     ("section", "message", "hint"),
     [
