@@ -38,6 +38,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "push": ("transfer", "Send data to a remote."),
     "fetch": ("transfer", "Fetch data from a remote into the store."),
     "pull": ("transfer", "Fetch data from a remote and check it out."),
+    "get": ("elsewhere", "Get data out of another repository."),
+    "import": ("imports", "Import an artifact of another repository."),
+    "update": ("imports", "Bring imported artifacts up to date."),
     "remote": ("remotes", "Say where the data of the team lies."),
     "gc": ("maintenance", "Remove blobs that nothing refers to."),
     "fsck": ("maintenance", "Check the store's own integrity."),
@@ -54,7 +57,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Artifacts", ("add", "status", "diff", "ls", "checkout", "remove")),
     ("Evidence", ("record", "anchor", "log", "trace", "verify", "prove", "check", "export")),
     ("Runs", ("run", "runs")),
-    ("Remotes", ("remote", "push", "fetch", "pull")),
+    ("Remotes", ("remote", "push", "fetch", "pull", "get", "import", "update")),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )
@@ -81,7 +84,9 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"gitprov.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, cmd_name)
+        # A keyword of Python's has a line behind it: `import_`.
+        attribute = cmd_name.replace("-", "_")
+        command = getattr(module, attribute, None) or getattr(module, attribute + "_", None)
         if not isinstance(command, click.Command):
             raise GitprovError(f"gitprov.cli has no command {cmd_name}")
         return command

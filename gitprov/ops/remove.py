@@ -11,6 +11,7 @@ from gitprov.git.command import split_nul
 from gitprov.model.pointer import is_pointer_name
 from gitprov.ops.checkouts import forget
 from gitprov.ops.manifests import loader, top_entry
+from gitprov.ops.origins import drop_origin, origin_path
 from gitprov.ops.pointers import (
     artifact_path,
     drop_ignore_line,
@@ -119,10 +120,11 @@ def _delete(ws: Workspace, plan: Plan) -> None:
 
 
 def _untrack(ws: Workspace, artifact: RepoPath) -> None:
-    paths = (pointer_path(artifact), ignore_path(artifact))
+    paths = (pointer_path(artifact), ignore_path(artifact), origin_path(artifact))
     drop_ignore_line(ws.worktree, artifact)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(on_disk(ws.worktree, paths[0]))
+    drop_origin(ws.worktree, artifact)
     # What git never knew of, and what is gone now, is nothing to stage.
     output = ws.repo.git.run(
         "--literal-pathspecs", "ls-files", "-z", "--", *(path.raw for path in paths)

@@ -17,6 +17,7 @@ from gitprov.ops.transfer_needs import (
     parts_of_worktree,
 )
 from gitprov.platform.files import atomic_write, read_bounded
+from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_send import push as send
@@ -87,7 +88,7 @@ def push(
         raise UsageError(f"{transport.url} can only be read")
     commits = chosen_commits(ws, revs, everything=everything)
     wanted, absent = needed(ws.store, parts_of_commits(ws, commits, paths))
-    with Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote:
+    with Remote(transport, _indexes(ws)) as remote:
         try:
             remote.connect(create=not dry_run, writing=True)
         except UnavailableError:
@@ -136,7 +137,9 @@ def fetch(
     """
     commits = chosen_commits(ws, revs, everything=everything)
     parts = parts_of_commits(ws, commits, paths)
-    done = _fetch(ws, transport, parts, jobs=jobs, dry_run=dry_run, meter=meter)
+    done = fetch_parts(
+        ws.store, _indexes(ws), transport, parts, jobs=jobs, dry_run=dry_run, meter=meter
+    )
     return replace(done, commits=len(commits))
 
 
@@ -151,30 +154,44 @@ def fetch_worktree(
 ) -> Transferred:
     """Fetches what the worktree's pointers name, committed or not; the same in all else."""
     parts = parts_of_worktree(ws, paths)
-    return _fetch(ws, transport, parts, jobs=jobs, dry_run=dry_run, meter=meter)
+    return fetch_parts(
+        ws.store, _indexes(ws), transport, parts, jobs=jobs, dry_run=dry_run, meter=meter
+    )
 
 
-def _fetch(
-    ws: Workspace,
+def fetch_parts(
+    store: LocalStore,
+    indexes: str,
     transport: Transport,
     parts: Sequence[Part],
     *,
-    jobs: int,
-    dry_run: bool,
-    meter: Meter | None,
+    jobs: int = 4,
+    dry_run: bool = False,
+    meter: Meter | None = None,
 ) -> Transferred:
-    tmp = os.path.join(ws.store_path, "tmp")
+    """Fetches artifacts, or parts of them, into a store; see `fetch`.
+
+    Args:
+        store: where they go.
+        indexes: the folder in which the indexes of remotes are kept.
+        transport: the remote.
+        parts: what is wanted.
+        jobs: transfers at once.
+        dry_run: whether to fetch manifests only, which say what would travel.
+        meter: is told how it goes.
+    """
+    tmp = os.path.join(store.root, "tmp")
     with (
-        Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote,
+        Remote(transport, indexes) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,
-        ws.store.writer() as writer,
+        store.writer() as writer,
     ):
         remote.connect(create=False)
         os.makedirs(tmp, exist_ok=True)
         fetcher = Fetcher(remote, writer, pool, jobs, tmp)
         # Manifests first, level by level: they say what else is needed.
-        files = follow(ws.store, fetcher, parts)
-        lacking = files.keys() - ws.store.has(files)
+        files = follow(store, fetcher, parts)
+        lacking = files.keys() - store.has(files)
         known = [digest for digest in sorted(lacking) if remote.place(digest) is not None]
         size = sum(files[digest] for digest in known)
         objects = len(known)
@@ -195,6 +212,10 @@ def _fetch(
         there=len(files) - len(lacking),
         absent=(*result.absent, *sorted(lacking.difference(known))),
     )
+
+
+def _indexes(ws: Workspace) -> str:
+    return os.path.join(ws.repo.data_dir, REMOTE_CACHE)
 
 
 def _missing(absent: Sequence[bytes], *, announced: bool) -> UnavailableError:
@@ -236,13 +257,13 @@ def is_accepted(ws: Workspace, url: str) -> bool:
 def accept_remote(ws: Workspace, url: str) -> None:
     """Remembers that the user has agreed."""
     lines = "".join(f"{one}\n" for one in sorted({*_accepted(ws), url}))
-    os.makedirs(os.path.join(ws.repo.data_dir, REMOTE_CACHE), exist_ok=True)
-    atomic_write(os.path.join(ws.repo.data_dir, REMOTE_CACHE, _ACCEPTED), lines.encode())
+    os.makedirs(_indexes(ws), exist_ok=True)
+    atomic_write(os.path.join(_indexes(ws), _ACCEPTED), lines.encode())
 
 
 def _accepted(ws: Workspace) -> set[str]:
     try:
-        data = read_bounded(os.path.join(ws.repo.data_dir, REMOTE_CACHE, _ACCEPTED), 1 << 20)
+        data = read_bounded(os.path.join(_indexes(ws), _ACCEPTED), 1 << 20)
     except UnavailableError:
         return set()
     return set(data.decode("utf-8", "replace").splitlines())

@@ -40,13 +40,27 @@ KEYS: dict[str, tuple[list[str], set[str]]] = {
     "verify": ([], {"verdict", "commits"}),
     "check": (["p"], {"verdict", "commits"}),
     "remote": ([], {"remotes", "default"}),
+    "update": ([], {"artifacts"}),
     "gc": ([], set()),
     "fsck": ([], set()),
     "doctor": ([], {"checks"}),
     "install": ([], {"hooks"}),
     "uninstall": ([], {"removed"}),
 }
-WITHOUT = {"demo", "completion", "prove", "remove", "key", "devnet", "run", "push", "fetch", "pull"}
+WITHOUT = {
+    "demo",
+    "completion",
+    "prove",
+    "remove",
+    "key",
+    "devnet",
+    "run",
+    "push",
+    "fetch",
+    "pull",
+    "get",
+    "import",
+}
 """Their output is a story, a script, a proof or another program's; or they need more than this."""
 
 

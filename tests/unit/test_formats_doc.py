@@ -13,6 +13,7 @@ import pytest
 import yaml
 from blake3 import blake3
 
+from gitprov.config.git_url import GitUrl
 from gitprov.core import canonical, car, merkle
 from gitprov.core.chunking import ENGINES, GEAR, Chunker
 from gitprov.core.digest import Digest, Sha256Digest
@@ -23,6 +24,7 @@ from gitprov.model.bundle import Bundle
 from gitprov.model.entry import Entry, leaf
 from gitprov.model.manifest import Manifest
 from gitprov.model.note import AnchorLine, RecordLine, StatementLine, format_note, parse_note
+from gitprov.model.origin import Origin
 from gitprov.model.pointer import Pointer
 from gitprov.model.record import Record
 from gitprov.model.remote_index import format_index, parse_index, parse_recipe
@@ -156,6 +158,13 @@ def _pointer(body: str) -> None:
     )
     assert dumped == body
     assert (pointer.weights is not None) == (pointer.kind == "model")
+
+
+@check("origin")
+def _origin(body: str) -> None:
+    origin = Origin.parse(body.encode())
+    assert origin.to_bytes().decode() == body
+    GitUrl.parse(origin.url)
 
 
 @check("spelling")
