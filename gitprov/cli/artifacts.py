@@ -1,10 +1,11 @@
 """The commands that change artifacts: add, checkout, remove."""
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Unpack, cast
 
 import click
 
 from gitprov.cli.context import workspace
+from gitprov.cli.far import FarOptions, add_anywhere, far_options
 from gitprov.cli.options import (
     emit_json,
     examples,
@@ -17,8 +18,7 @@ from gitprov.cli.options import (
 )
 from gitprov.cli.progress import progress
 from gitprov.core.canonical import Json
-from gitprov.ops.add import AddedArtifact
-from gitprov.ops.add import add as add_artifacts
+from gitprov.ops.added import AddedArtifact
 from gitprov.ops.remove import remove as remove_artifacts
 from gitprov.ops.restore import checkout as restore_artifacts
 
@@ -33,9 +33,14 @@ if TYPE_CHECKING:
         "gitprov add model.safetensors        # a model, by its ending",
         "gitprov add --kind model weights/    # a folder that holds a model",
         "gitprov add data/train/new           # only this part of data is read again",
+        "gitprov add s3://bucket/images --as data             # stays where it is",
+        "gitprov add s3://bucket/images --as data --copy      # comes into the store, too",
+        "gitprov add s3://bucket/images --as data --executor dask://HOST:8786",
+        "gitprov add data --executor dask://HOST:8786         # on a file system that all share",
     ),
 )
 @click.argument("paths", nargs=-1, required=True, type=click.Path())
+@far_options
 @click.option(
     "--kind",
     type=click.Choice(["data", "model"]),
@@ -46,20 +51,29 @@ if TYPE_CHECKING:
 @json_option
 @quiet_option
 def add(
-    paths: tuple[str, ...], kind: str | None, no_stage: bool, as_json: bool, quiet: bool
+    paths: tuple[str, ...],
+    kind: str | None,
+    no_stage: bool,
+    as_json: bool,
+    quiet: bool,
+    **far: Unpack[FarOptions],
 ) -> None:
     """Put files and folders into the store, and write and stage their pointers.
 
     The data itself is ignored by git from then on. Adding an artifact again keeps what changed;
     names in .gitprovignore (gitignore syntax) are left out.
+
+    Of what lies in an object store, the names and digests are recorded and the bytes stay there,
+    unless --copy brings them. The same holds for what the workers of an executor hash.
     """
     with workspace() as ws, progress("adding", quiet=quiet or as_json) as meter:
-        added = add_artifacts(
+        added = add_anywhere(
             ws,
             paths,
+            far,
             kind=cast("ArtifactKind | None", kind),
             stage=not no_stage,
-            progress=meter,
+            meter=meter,
         )
     if as_json:
         artifacts: list[Json] = [_added_json(item) for item in added]

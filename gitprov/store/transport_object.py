@@ -8,7 +8,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gitprov.config.remote_url import RemoteUrl
-from gitprov.errors import GitprovError, UnavailableError, UsageError
+from gitprov.core.paths import printable
+from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
 from gitprov.platform.files import fault
 from gitprov.store.credentials_aws import s3_settings
 from gitprov.store.credentials_cloud import azure_settings, google_settings
@@ -39,6 +40,7 @@ from gitprov.store.transport import (
 )
 
 if TYPE_CHECKING:
+    from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 _T = TypeVar("_T")
@@ -146,32 +148,52 @@ class ObjectTransport(Transport):
         """Whether it is a web server."""
         return self._place.url.startswith(("http://", "https://"))
 
+    @property
+    def where(self) -> str:
+        """The address and the server behind it, for messages."""
+        return self._place.where
+
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """See `Transport`. A web server is asked for the object `list`."""
         prefix = check_prefix(prefix)
         if self.read_only:
             yield from self._listed(prefix)
             return
+        for one in self.everything(prefix):
+            if is_name(one["path"]):
+                yield Listed(one["path"], one["size"])
+
+    def everything(self, prefix: str = "") -> "Iterator[ObjectMeta]":
+        """Yields what lies there by any name, sorted as the server sorts; also what is not ours."""
         last: str | None = None
         stream: Any = None
 
-        async def following() -> Sequence[Any] | None:
+        async def following() -> "Sequence[ObjectMeta] | None":
             nonlocal stream
             if stream is None:  # at first, and after one that broke: names come sorted
                 stream = self._obstore.list(
                     self._place.reading, prefix=prefix or None, offset=last, chunk_size=1000
                 )
             try:
-                return await anext(stream, None)
+                batch: Sequence[ObjectMeta] | None = await anext(stream, None)
             except BaseException:
                 stream = None
                 raise
+            return batch
 
         while (batch := self._ask(following, prefix or "the list", writing=False)) is not None:
             for one in batch:
                 last = one["path"]
-                if is_name(one["path"]):
-                    yield Listed(one["path"], one["size"])
+                yield one
+
+    def ask(self, work: "Callable[[ObjectStore], Coroutine[Any, Any, _T]]", name: str) -> _T:
+        """Runs what only reads, again where that can help; errors as those of `Transport`.
+
+        Args:
+            work: is given the store.
+            name: what is asked for, for messages.
+        """
+        return self._ask(lambda: work(self._place.reading), name, writing=False)
 
     def get(self, name: str, *, limit: int) -> bytes:
         """See `Transport`."""
@@ -309,6 +331,12 @@ class ObjectTransport(Transport):
             if any(code in text for code in _NOT_FINISHED):
                 return TransientError(f"{name} is being written by somebody else")
             return _ThereError()
+        if kind == "InvalidPathError":
+            reason = printable(" ".join(text.partition("\n\nDebug source")[0].split()))
+            return MalformedError(
+                f"{self._place.where} has an object whose name cannot be a path: {reason[:200]}",
+                hint="rename the object",
+            )
         if kind == "NotSupportedError" and not writing:
             return _NoRangesError()
         if kind in {"NotSupportedError", "NotImplementedError"} or "status code: 501" in text:

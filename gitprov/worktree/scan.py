@@ -2,7 +2,7 @@
 
 import os
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from blake3 import blake3
 
@@ -16,6 +16,9 @@ from gitprov.worktree.statcache import Row, StatCache
 from gitprov.worktree.tree import Tree
 from gitprov.worktree.walk import StoreLink, Walker
 from gitprov.worktree.work import Known, Needs, Work, add_needed, compare, unchanged_roots
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _MIDDLE = 32 << 10
 _CHUNK_FILES = 256
@@ -56,6 +59,7 @@ class Scanner:
         needs: Needs | None = None,
         progress: Progress | None = None,
         store_link: StoreLink | None = None,
+        executor: "Executor | None" = None,
     ) -> None:
         """Takes the worktree and the collaborators.
 
@@ -68,6 +72,8 @@ class Scanner:
             progress: is told how it goes.
             store_link: given a symlink's target, returns the digest and the size of the file in
                 the store that it stands for, or None when it is a link like any other.
+            executor: whose workers read files in our stead; the sink is then given no file, and a
+                scan that uses one is not lenient.
         """
         self._root = root
         self._cache = cache
@@ -75,6 +81,7 @@ class Scanner:
         self._needs = needs
         self._progress: Progress = progress if progress is not None else Silence()
         self._store_link = store_link
+        self._executor = executor
 
     def scan(
         self,
@@ -115,10 +122,15 @@ class Scanner:
             )
             rows = self._cache.load(path.raw)
             works = [compare(folder, rows, known or {}) for folder in walker.walk(path)]
-            if self._needs is not None:
-                add_needed(works, self._needs)
-            reading = _Reading(self._root, folders, self._sink, self._progress, lenient=lenient)
-            reading.read(works)
+            if self._executor is not None:
+                from gitprov.worktree.far import read_far  # the hooks never need it
+
+                read_far(self._executor, self._root, works, self._sink, self._progress)
+            else:
+                if self._needs is not None:
+                    add_needed(works, self._needs)
+                reading = _Reading(self._root, folders, self._sink, self._progress, lenient=lenient)
+                reading.read(works)
         return self._finish(works, rows)
 
     def _finish(self, works: list[Work], rows: dict[bytes, Row]) -> Tree:
