@@ -13,9 +13,8 @@ from gitprov.cli.progress import progress
 from gitprov.errors import UsageError
 from gitprov.ops.elsewhere import cache_folder, open_elsewhere
 from gitprov.ops.foreign import look_up, typed_path
-from gitprov.ops.imports import Imported, import_artifact, origins
+from gitprov.ops.imports import Imported, agree, import_artifact, is_agreed, origins
 from gitprov.ops.imports import update as update_artifacts
-from gitprov.ops.transfer import accept_remote, is_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -110,6 +109,8 @@ def update(
     Where the revision has another root now, the artifact, its pointer and its origin follow, and
     are staged. NAME is an imported artifact or a folder that holds some; all when there is none.
     """
+    if rev is not None and not names:
+        raise UsageError("--rev needs a NAME: each artifact follows its own", hint="gitprov status")
     with workspace() as ws:
         wanted = origins(ws, names)
         _accept(ws, wanted.values(), yes=yes)
@@ -138,7 +139,7 @@ def update(
 def _accept(ws: "Workspace", wanted: "Iterable[Origin]", *, yes: bool) -> None:
     """An address in a tracked file comes from whoever can push: it could be a folder of yours."""
     for url in dict.fromkeys(origin.url for origin in wanted):
-        if is_accepted(ws, url):
+        if is_agreed(ws, url):
             continue
         if not yes:
             if not (sys.stdin and sys.stdin.isatty()):
@@ -148,7 +149,7 @@ def _accept(ws: "Workspace", wanted: "Iterable[Origin]", *, yes: bool) -> None:
                 )
             if not click.confirm(f"gitprov: take data from {shown(url)}?", err=True):
                 raise click.exceptions.Exit(2)
-        accept_remote(ws, url)
+        agree(ws, url)
 
 
 def _say_imported(done: Imported) -> None:

@@ -47,6 +47,7 @@ _ABBREVIATED = re.compile(r"[0-9a-f]{4,63}", re.ASCII)
 _RELATIVE = re.compile(r"([^~^:]+)((?:[~^][0-9]*|\^\{commit\})+)", re.ASCII)
 _LOCK_SECONDS = 5.0
 _SHA1_HEX = 40
+_DEPTH = "--depth=1"
 _LOCKS = ("shallow.lock", "packed-refs.lock", "HEAD.lock", "config.lock")
 
 
@@ -149,7 +150,7 @@ class Clone:
         assert rev is not None  # noqa: S101  # HEAD is a name
         if _FULL_ID.fullmatch(rev):
             wanted = (f"+{rev}:{_PLACE}{rev}",)
-            if self._fetch(repo, ("--depth=1", *wanted), may_fail=True):
+            if self._fetch(repo, (_DEPTH, *wanted), may_fail=True):
                 return _peeled(repo, rev, rev)
         base = _RELATIVE.fullmatch(rev)
         start = _named(refs, base[1]) if base else None
@@ -169,7 +170,7 @@ class Clone:
         wanted = {ref: oid for ref, oid in refs.items() if ref.startswith(_VOUCHING)}
         wanted[_place(name)] = refs[name]
         if not wanted.items() <= here.items():
-            self._fetch(repo, ("--depth=1", f"+{name}:{_place(name)}"))
+            self._fetch(repo, (_DEPTH, f"+{name}:{_place(name)}"))
 
     def _fetch(self, repo: Repository, wanted: Sequence[str], *, may_fail: bool = False) -> bool:
         options = [part for part in wanted if part.startswith("--")]
@@ -184,6 +185,10 @@ class Clone:
             # A killed git leaves its locks. We hold our own, and git holds its for moments only.
             time.sleep(_LOCK_SECONDS)
             _drop_locks(repo.git_dir)
+            done = repo.git.call(*command, timeout=FETCH_SECONDS)
+        if done.returncode and b"shallow" in done.stderr and _DEPTH in command:
+            # A plain web server has files only, and no git that could leave out history.
+            command = tuple(part for part in command if part != _DEPTH)
             done = repo.git.call(*command, timeout=FETCH_SECONDS)
         if done.returncode and not may_fail:
             raise unreachable("fetch from", str(self._url), done)

@@ -1,13 +1,15 @@
 """Opens another gitprov repository at a revision: one that git fetches, or a folder here.
 
 Of an address a bare, shallow clone is kept in a cache folder, and what is fetched of its data goes
-into that clone's own store. A folder is read where it is; nothing is cloned.
+into that clone's own store. A folder is read where it is, and so is its store; only of one in which
+gitprov was never used a clone is made, so that nothing is written there.
 """
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from gitprov.config import MAX_CONFIG_BYTES, TRACKED_NAME
 from gitprov.config.git_url import GitUrl
@@ -31,7 +33,7 @@ class Elsewhere:
         url: its address, as it was given.
         rev: the revision that was asked for; `HEAD` where none was.
         commit: the full id of the commit that it means.
-        ws: the repository, without a worktree unless it is a folder. Its configuration is the one
+        ws: the repository, without a worktree where it is a clone. Its configuration is the one
             that this commit tracks, and a folder's own beside it.
         spare: a folder in the cache for a store, where `ws.store` may not be written to: it
             belongs to somebody else. None where the clone's own store is the place.
@@ -91,17 +93,21 @@ def open_elsewhere(
     """
     parsed = GitUrl.parse(url)
     repos = os.path.join(cache, "repos")
+    fetched, spare = parsed, None
     if parsed.is_path:
-        repo, spare = _folder(os.path.join(cwd, url), offline=offline), None
+        repo = _folder(os.path.join(cwd, url), offline=offline)
         spare = os.path.join(repos, folder_name(repo.common_dir), "gitprov")
-    else:
-        repo, commit = Clone(parsed, repos, waiting).at(rev, offline=offline)
-        spare = None
+        if not os.path.isdir(os.path.join(repo.common_dir, "gitprov")):
+            repo.close()
+            fetched, spare = GitUrl.parse(f"file://{quote(repo.common_dir)}"), None
+    if not fetched.is_path:
+        repo, commit = Clone(fetched, repos, waiting).at(rev, offline=offline)
     with repo:
-        if parsed.is_path:
+        if fetched.is_path:
             commit = repo.resolve(rev or "HEAD")
         tracked = tracked_config(repo, commit)
         with Workspace(repo, repo.worktree or repo.git_dir, waiting, tracked) as ws:
+            _check_config(parsed, ws)
             yield Elsewhere(parsed, rev or "HEAD", commit, ws, spare)
 
 
@@ -120,6 +126,13 @@ def tracked_config(repo: Repository, commit: str) -> bytes:
         return repo.objects.need(entry.oid.hex(), "blob", limit=MAX_CONFIG_BYTES)
     except MalformedError as exc:
         raise UsageError(f"cannot use {TRACKED_NAME} of {commit}: {exc}") from None
+
+
+def _check_config(url: GitUrl, ws: Workspace) -> None:
+    try:
+        _ = ws.config
+    except UsageError as exc:
+        raise UsageError(f"{url}: {exc}", hint=exc.hint) from None
 
 
 def _folder(path: str, *, offline: bool) -> Repository:

@@ -7,7 +7,7 @@ at, running it again goes on.
 import io
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -47,7 +47,7 @@ from gitprov.ops.restore import Restored, checkout
 from gitprov.ops.shared_store import register_here
 from gitprov.ops.staging import stage_paths
 from gitprov.ops.status import artifact_status
-from gitprov.ops.transfer import REMOTE_CACHE, Meter, Transferred, accept_remote
+from gitprov.ops.transfer import REMOTE_CACHE, Meter, Transferred, accept_remote, is_accepted
 from gitprov.ops.weights import ENDING, safetensors_weights
 from gitprov.platform.locks import file_lock
 from gitprov.store.local import LocalStore
@@ -56,6 +56,8 @@ from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress
 
 _TYPES: dict[str, EntryType] = {"d": "dir", "f": "file", "x": "exec"}
+
+_TAKEN_FROM = "from "
 
 State = Literal["imported", "updated", "followed", "up to date", "would update"]
 
@@ -126,12 +128,22 @@ def import_artifact(
     with _pointers_lock(ws):
         _check_place(ws, artifact, url, found.path)
         _write(ws, artifact, pointer, origin)
-    accept_remote(ws, url)
+    agree(ws, url)
     restored = checkout(ws, [os.fsdecode(on_disk(ws.worktree, artifact))], progress=progress)
     stage_paths(ws, _files(artifact))
     return Imported(
         artifact, "imported", origin, None, pointer, noted, logs, brought.moved, restored
     )
+
+
+def is_agreed(ws: Workspace, url: str) -> bool:
+    """Whether this clone may take data from an address that a tracked file names."""
+    return is_accepted(ws, _TAKEN_FROM + url)
+
+
+def agree(ws: Workspace, url: str) -> None:
+    """Remembers that it may. To send data to an address is another question."""
+    accept_remote(ws, _TAKEN_FROM + url)
 
 
 def origins(ws: Workspace, names: Sequence[str]) -> dict[RepoPath, Origin]:
@@ -140,7 +152,7 @@ def origins(ws: Workspace, names: Sequence[str]) -> dict[RepoPath, Origin]:
     Raises:
         UsageError: a name is no imported artifact, and holds none.
     """
-    known = imported(ws.repo.git)
+    known = imported(ws.repo.git, ws.worktree)
     try:
         chosen = select(known, [repo_path(ws.worktree, ws.cwd, name) for name in names])
     except UsageError as exc:
@@ -180,14 +192,16 @@ def update(
         UsageError: an artifact was changed here; those before it are updated.
     """
     done: list[Imported] = []
-    for artifact, origin in wanted.items():
-        with open_elsewhere(
-            origin.url,
-            cwd=ws.worktree,
-            cache=cache,
-            rev=rev or origin.rev,
-            waiting=ws.waiting,
-        ) as there:
+    opened: dict[tuple[str, str], Elsewhere] = {}
+    with ExitStack() as stack:
+        for artifact, origin in wanted.items():
+            place = (origin.url, rev or origin.rev)
+            if place not in opened:
+                entered = open_elsewhere(
+                    place[0], cwd=ws.worktree, cache=cache, rev=place[1], waiting=ws.waiting
+                )
+                opened[place] = stack.enter_context(entered)
+            there = opened[place]
             one = _Update(ws, there, artifact, origin, partial(connect_to, there))
             done.append(
                 one.run(force=force, dry_run=dry_run, jobs=jobs, meter=meter, progress=progress)

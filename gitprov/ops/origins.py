@@ -24,12 +24,16 @@ def check_room(artifact: RepoPath) -> None:
         raise UsageError(f"{artifact} has a name too long for an origin beside it")
 
 
-def imported(git: Git) -> list[RepoPath]:
-    """Returns the artifacts that have an origin which git tracks or would add, sorted."""
+def imported(git: Git, worktree: str) -> list[RepoPath]:
+    """Returns the artifacts that have an origin which git tracks or would add, sorted.
+
+    An origin without a pointer beside it is passed over: somebody has moved the pointer alone.
+    """
     pattern = f"*{SUFFIX}{ENDING}"
     output = git.run("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", pattern)
     pointers = {raw.removesuffix(ENDING.encode()) for raw in split_nul(output)}
-    return sorted(artifact_path(RepoPath(raw)) for raw in pointers if is_pointer_name(raw))
+    artifacts = sorted(artifact_path(RepoPath(raw)) for raw in pointers if is_pointer_name(raw))
+    return [path for path in artifacts if os.path.isfile(on_disk(worktree, pointer_path(path)))]
 
 
 def read_origin(worktree: str, artifact: RepoPath) -> Origin | None:

@@ -12,6 +12,7 @@ from gitprov.ops.elsewhere import Elsewhere, cache_folder, open_elsewhere
 from gitprov.ops.record import compute_record
 from tests.support.cli import ok
 from tests.support.repos import bare, commit, git, make_repo, write
+from tests.support.servers import Server, web_server
 
 SHARED = "gitprov: 1\nremotes:\n  team:\n    url: s3://bucket/team\n"
 
@@ -120,6 +121,43 @@ def test_only_the_commit_travels_and_history_when_it_is_asked_for(tmp_path: Path
         assert there.ws.objects.header(ids[2]) is None
     with open_elsewhere(url(repo), cwd="/", cache=str(tmp_path / "c"), rev="main~1") as there:
         assert there.ws.objects.header(ids[0]) is not None
+
+
+def test_a_repository_behind_ssh_is_opened(
+    theirs: Path, tmp_path: Path, sshd: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("ssh") is None:
+        pytest.skip("ssh is not installed (Debian: openssh-client)")
+    keys = Path(sshd.environ["HOME"]) / ".ssh"
+    known = f"-o UserKnownHostsFile={keys / 'known_hosts'} -o IdentitiesOnly=yes"
+    command = f"ssh -F none -i {keys / 'id_ed25519'} {known}"
+    monkeypatch.setenv("GIT_SSH_COMMAND", command)
+    where = f"ssh://{sshd.environ['USER']}@127.0.0.1:{sshd.port}{theirs}"
+    assert opened(where, tmp_path / "c") == git(theirs, "rev-parse", "HEAD")
+    second = commit(theirs, {"x": "1"}, "second")
+    assert opened(where, tmp_path / "c", "main") == second
+
+
+def test_a_repository_on_a_plain_web_server_is_opened(theirs: Path, tmp_path: Path) -> None:
+    commit(theirs, {"x": "1"}, "second")
+    git(tmp_path, "clone", "-q", "--mirror", str(theirs), "web/data.git")
+    git(tmp_path / "web/data.git", "update-server-info")
+    with web_server(tmp_path / "web") as web:
+        where = f"{web.url}/data.git"
+        with open_elsewhere(where, cwd="/", cache=str(tmp_path / "c")) as there:
+            assert there.commit == git(theirs, "rev-parse", "HEAD")
+            assert Notes(there.ws.repo).commits()
+        with pytest.raises(UnavailableError, match="cannot read http://"):
+            opened(f"{web.url}/nothing.git", tmp_path / "c")
+
+
+def test_nothing_is_written_into_a_folder_that_gitprov_never_used(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "50% plain")
+    head = commit(repo, {"x": "1"}, "plain")
+    with open_elsewhere(str(repo), cwd="/", cache=str(tmp_path / "c")) as there:
+        assert (there.commit, str(there.url), there.spare) == (head, str(repo), None)
+        assert there.ws.store_path.startswith(str(tmp_path / "c"))
+    assert not (repo / ".git/gitprov").exists()
 
 
 def test_what_is_no_revision_is_refused(theirs: Path, tmp_path: Path) -> None:

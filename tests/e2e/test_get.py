@@ -13,6 +13,7 @@ import pytest
 from gitprov.core.digest import Digest
 from gitprov.model.pointer import Pointer
 from tests.support.cli import GITPROV, environment, gitprov, ok, refused
+from tests.support.mounts import tmpfs, why_no_mounts
 from tests.support.repos import commit, git, make_repo, write
 
 if TYPE_CHECKING:
@@ -266,6 +267,25 @@ def test_what_is_killed_leaves_nothing_half_and_the_next_goes_on(
     ok(here, "get", f"file://{theirs}", "many", "-r", nas)
     assert same(here / "many", theirs / "many")
     assert left(here) == ["many"]
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("full", ["cache", "here"])
+def test_a_full_disk_leaves_nothing_under_the_name(
+    made: Path, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: str
+) -> None:
+    why = why_no_mounts("tmpfs")
+    if why is not None:
+        pytest.skip(why)
+    args = ["get", f"file://{made}", "model.bin", "-r", str(made.parent / "nas")]
+    with tmpfs(tmp_path / "small", 1 << 20) as small:
+        if full == "cache":
+            monkeypatch.setenv("XDG_CACHE_HOME", str(small))
+            refused(here, *args, code=4, says="No space left")
+        else:
+            refused(small, *args, code=4, says="No space left")
+            assert left(small) == []
+    assert left(here) == []
 
 
 def test_two_at_once_do_not_disturb_each_other(made: Path, here: Path, tmp_path: Path) -> None:

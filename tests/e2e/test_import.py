@@ -157,6 +157,7 @@ def test_another_revision_is_followed_when_it_is_asked_for(place: Path) -> None:
     (done,) = ok(ours, "update", "data", "--rev", "v3", "--json").json["artifacts"]
     assert (done["state"], done["rev"]) == ("followed", "v3")
     assert origin_of(ours / "data").rev == "v3"
+    refused(ours, "update", "--rev", "v1", code=2, says="--rev needs a NAME")
 
 
 def test_what_was_changed_here_is_not_written_over(place: Path) -> None:
@@ -196,6 +197,22 @@ def test_remove_takes_the_origin_along(place: Path) -> None:
     assert "data.prov.origin" in git(ours, "diff", "--cached", "--name-only", "--diff-filter=D")
     assert ok(ours, "update").out == "nothing was imported\n"
     refused(ours, "update", "data", code=2, says="no imported artifact")
+
+
+def test_an_origin_without_its_pointer_is_passed_over(place: Path) -> None:
+    ours = place / "ours"
+    ok(ours, "import", "../theirs", "data")
+    git(ours, "commit", "-qm", "import")
+    git(ours, "mv", "data.prov.origin", "moved.prov.origin")
+    assert ok(ours, "update").out == "nothing was imported\n"
+    refused(ours, "update", "moved", code=2, says="no imported artifact")
+
+
+def test_to_take_data_from_an_address_is_not_to_send_some_there(place: Path) -> None:
+    ours = place / "ours"
+    ok(ours, "import", "../theirs", "data")
+    accepted = (ours / ".git/gitprov/remotes/accepted").read_text()
+    assert accepted == "from ../theirs\n"
 
 
 def test_a_place_that_is_taken_is_refused_and_nothing_is_written(place: Path) -> None:
