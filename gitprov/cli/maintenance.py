@@ -16,7 +16,7 @@ from gitprov.cli.options import (
     say,
 )
 from gitprov.cli.progress import progress
-from gitprov.cli.remote_upkeep import collect_remote
+from gitprov.cli.remote_upkeep import check_remote, collect_remote
 from gitprov.ops.fsck import StoreCheck, StoreProblem
 from gitprov.ops.fsck import fsck as check_store
 from gitprov.ops.gc import gc as collect
@@ -154,17 +154,44 @@ class _Share(click.ParamType[float]):
         "gitprov fsck --sample 5%       # hash a random twentieth",
         "gitprov fsck --quarantine      # set damaged blobs aside; adding them again repairs",
         "gitprov fsck --rebuild-index",
+        "gitprov fsck --remote              # the default remote, too",
+        "gitprov fsck --remote nas --sample 10% --repair",
     ),
 )
 @click.option("--sample", type=_Share(), metavar="N%", help="Hash only a random share.")
 @click.option("--quarantine", is_flag=True, help="Set damaged blobs aside.")
 @click.option("--rebuild-index", is_flag=True, help="Make the index anew from the packs first.")
+@_remote_option
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="With --remote: repair the store from the remote, and the remote from the store.",
+)
+@_jobs_option
 @json_option
 @quiet_option
 def fsck(
-    sample: float | None, quarantine: bool, rebuild_index: bool, as_json: bool, quiet: bool
+    sample: float | None,
+    quarantine: bool,
+    rebuild_index: bool,
+    remote: str | None,
+    repair: bool,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Hash what the store holds, and name the files that damaged or missing blobs belong to."""
+    """Hash what the store holds, and name the files that damaged or missing blobs belong to.
+
+    With --remote, check a remote, too: its packs, or a share of their bytes, every index, every
+    recipe of a large file, and whether it has what the commits of this clone need.
+    """
+    if remote is not None:
+        if quarantine or rebuild_index:
+            raise click.UsageError("--quarantine and --rebuild-index are for the store alone")
+        check_remote(remote, sample=sample, mend=repair, jobs=jobs, as_json=as_json, quiet=quiet)
+        return
+    if repair:
+        raise click.UsageError("--repair is for fsck --remote")
     with workspace() as ws, progress("checking", quiet=quiet or as_json) as meter:
         if not rebuild_index:  # an index that has to be made anew cannot be counted
             stats = ws.store.stats()

@@ -1,11 +1,16 @@
 """What `gc --remote` and `fsck --remote` do and show."""
 
 import os
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import click
+
 from gitprov.cli.context import workspace
 from gitprov.cli.options import emit_json, human_size, note, plural, say
+from gitprov.cli.progress import progress
+from gitprov.ops.remote_fsck import RemoteCheck, fsck_remote, shown
 from gitprov.ops.remote_gc import GRACE_DAYS, RemoteCollection, gc_remote
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.store.transports import open_transport
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from gitprov.store.transport import Transport
     from gitprov.workspace import Workspace
 
+_NAMED = 20
 _REASONS = {
     "dead": "nothing in them is needed",
     "sparse": "little in them is needed, and is copied",
@@ -132,3 +138,112 @@ def _tell_packs(word: str, packs: "Sequence[Doomed]") -> None:
         if some:
             size = human_size(sum(one.size for one in some))
             say(f"{word} {plural(len(some), 'pack')}, {size}: {meaning}")
+
+
+def check_remote(
+    remote: str, *, sample: float | None, mend: bool, jobs: int, as_json: bool, quiet: bool
+) -> None:
+    """`gitprov fsck --remote`."""
+    with workspace() as ws, progress("checking", quiet=quiet or as_json) as meter:
+        done = fsck_remote(
+            ws,
+            opened(ws, remote),
+            sample=sample,
+            seed=secrets.randbits(32),
+            mend=mend,
+            jobs=jobs,
+            meter=meter,
+        )
+    if as_json:
+        _emit_check(done)
+    else:
+        _tell_check(done, mend=mend, quiet=quiet)
+    if not done.is_whole:
+        raise click.exceptions.Exit(1)
+
+
+def _emit_check(done: RemoteCheck) -> None:
+    found = done.inspection
+    emit_json(
+        "fsck-remote",
+        {
+            "verdict": "pass" if done.is_whole else "fail",
+            "remote": done.url,
+            "repaired": done.repaired,
+            "packs": found.packs,
+            "blocks": found.blocks,
+            "bytes": found.size,
+            "rests": len(found.rests),
+            "seed": done.seed,
+            "problems": [
+                {
+                    "kind": one.kind,
+                    "detail": one.detail,
+                    "digest": f"blake3:{one.digest.hex()}" if one.digest else None,
+                }
+                for one in done.problems
+            ],
+            "store": [
+                {
+                    "kind": one.kind,
+                    "detail": one.detail,
+                    "digest": str(one.digest) if one.digest else None,
+                    "files": list(one.files),
+                }
+                for one in done.store
+            ],
+            "lacking": [*shown(done.lacking)],
+            "lost": [*shown(done.lost)],
+            "mended": [*shown(done.mended)],
+        },
+    )
+
+
+def _tell_check(done: RemoteCheck, *, mend: bool, quiet: bool) -> None:
+    lines = [(one.kind, one.detail) for one in done.store]
+    lines += [(one.kind, one.detail) for one in done.problems]
+    lines += [("lost", f"neither side has {one}") for one in shown(done.lost)]
+    for kind, detail in lines[:_NAMED]:
+        say(f"{click.style(kind, fg='red')}  {detail}")
+    if len(lines) > _NAMED:
+        say(f"and {len(lines) - _NAMED:,} more: --json names them all")
+    if done.lacking:
+        verb = "sent" if done.repaired else "lacks"
+        objects = plural(len(done.lacking), "object")
+        say(
+            f"{verb} {objects} that commits here need and {done.url} did not have"
+            if done.repaired
+            else f"{done.url} {verb} {objects} that commits here need"
+        )
+    if done.mended:
+        say(f"mended {plural(len(done.mended), 'blob')} of the store")
+    if quiet:
+        return
+    found = done.inspection
+    read = f"{plural(found.blocks, 'block')}, {human_size(found.size)}"
+    sampled = "" if done.seed is None else f" (a sample, drawn with {done.seed})"
+    packs = plural(found.packs, "pack")
+    word = "is intact" if done.is_whole and not lines and not done.lacking else "was checked"
+    say(f"{done.url} {word}: {packs}; read {read}{sampled}")
+    if found.rests:
+        rests = plural(len(found.rests), "pack")
+        say(f"{rests} without an index are left of pushes that died: gitprov gc --remote")
+    if done.is_whole and (lines or done.lacking):
+        say("everything was repaired")
+    elif not done.is_whole:
+        _hint(done, mend=mend)
+
+
+def _hint(done: RemoteCheck, *, mend: bool) -> None:
+    if not mend:
+        note(
+            "gitprov: hint: --repair repairs each side from the other; `gitprov push --all` sends "
+            "what was never pushed"
+        )
+    elif not done.repaired:
+        note(f"gitprov: hint: {done.url} can only be read: repair it where its files lie")
+    elif done.lost:
+        note(
+            "gitprov: hint: `gitprov push --all`, or fsck --remote --repair, from a clone that has "
+            "what is lost"
+        )

@@ -8,10 +8,9 @@ from datetime import datetime
 
 from gitprov.core.digest import Digest
 from gitprov.errors import UnavailableError, UsageError
-from gitprov.ops.remote_live import live_of
+from gitprov.ops.remote_live import live_of, scratch
 from gitprov.ops.transfer import REMOTE_CACHE
 from gitprov.store.remote import Remote
-from gitprov.store.remote_fetch import Fetcher
 from gitprov.store.remote_gc import Collection, collect
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -73,20 +72,18 @@ def gc_remote(
     """
     if act and transport.read_only:
         raise UsageError(f"{transport.url} can only be read")
-    tmp = os.path.join(ws.store_path, "tmp")
     versions = 0
     missing: tuple[bytes, ...] = ()
     with (
         Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,
-        ws.store.writer() as writer,
+        scratch(remote, pool, jobs) as place,
     ):
         remote.connect(create=False, writing=True)
-        os.makedirs(tmp, exist_ok=True)
 
         def live() -> frozenset[bytes]:
             nonlocal versions, missing
-            found = live_of(ws, clones, Fetcher(remote, writer, pool, jobs, tmp), offline=offline)
+            found = live_of(ws, clones, place, offline=offline)
             versions, missing = found.versions, found.missing
             if missing and act and not ignore_missing:
                 raise _unknown(missing)

@@ -3,8 +3,11 @@
 import contextlib
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitprov.config.git_url import GitUrl
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
@@ -12,8 +15,10 @@ from gitprov.git.command import printable
 from gitprov.git.sync import remotes
 from gitprov.ops.gc_roots import repositories_of, tops
 from gitprov.ops.manifests import as_manifest
+from gitprov.platform.files import fault
 from gitprov.store.base import BlobStore
-from gitprov.store.remote import Wanted
+from gitprov.store.local import LocalStore
+from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher
 from gitprov.workspace import Workspace
 
@@ -38,14 +43,37 @@ class Live:
     missing: tuple[bytes, ...]
 
 
-def live_of(ws: Workspace, clones: Sequence[str], fetcher: Fetcher, *, offline: bool) -> Live:
+class Scratch(NamedTuple):
+    """Where manifests of the remote are held for a while: a store has what was asked for only.
+
+    Attributes:
+        store: a store that goes again.
+        fetcher: brings them there.
+    """
+
+    store: LocalStore
+    fetcher: Fetcher
+
+
+@contextlib.contextmanager
+def scratch(remote: Remote, pool: ThreadPoolExecutor, jobs: int) -> Iterator[Scratch]:
+    """Opens a place for a remote's manifests."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="gitprov-")
+    except OSError as exc:
+        raise fault(exc, "make", tempfile.gettempdir()) from exc
+    with folder as path, LocalStore(path) as store, store.writer() as writer:
+        yield Scratch(store, Fetcher(remote, writer, pool, jobs, path))
+
+
+def live_of(ws: Workspace, clones: Sequence[str], scratch: Scratch, *, offline: bool) -> Live:
     """Returns what this clone and those that are listed need.
 
     Args:
         ws: this clone; those that share its store are asked, too.
         clones: folders of other clones, or addresses of repositories: of those, this clone must
             have fetched every branch and tag.
-        fetcher: brings manifests that the remote has, and the store not.
+        scratch: brings manifests that the remote has, and the store not.
         offline: whether git's own remotes are not asked.
 
     Raises:
@@ -67,7 +95,7 @@ def live_of(ws: Workspace, clones: Sequence[str], fetcher: Fetcher, *, offline: 
             for repo in repositories_of(other):
                 named.update(tops(repo, None, whole=True))
             stores.append(other.store)
-        return _followed(stores, fetcher, named)
+        return followed(stores, scratch, named)
 
 
 def _opened(ws: Workspace, folder: str) -> Workspace:
@@ -103,8 +131,8 @@ def _far_tips(ws: Workspace, address: str) -> Iterator[str]:
         yield oid
 
 
-def _followed(
-    stores: Sequence[BlobStore], fetcher: Fetcher, named: Iterable[tuple[bytes, bool]]
+def followed(
+    stores: Sequence[BlobStore], scratch: Scratch, named: Iterable[tuple[bytes, bool]]
 ) -> Live:
     """Follows manifests level by level, wherever they are: in a store or in the remote."""
     files: set[bytes] = set()
@@ -119,11 +147,11 @@ def _followed(
         done |= folders
         below: set[bytes] = set()
         left = set(folders)
-        for store in stores:
+        for store in (*stores, scratch.store):
             left -= _read(store, left, files, below)
         if left:
-            fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(left))
-            left -= _read(stores[0], left, files, below)
+            scratch.fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(left))
+            left -= _read(scratch.store, left, files, below)
         missing |= left
         folders = below - done
     return Live(frozenset(files), frozenset(done), versions, tuple(sorted(missing)))

@@ -81,6 +81,7 @@ class Remote:
         self._packs: list[str] = []
         self._numbers: dict[str, int] = {}
         self._vanished: set[str] = set()
+        self._false: set[tuple[str, Entry]] = set()
         self.notices: dict[str, Notice] = {}
         self._lock = threading.Lock()
 
@@ -101,6 +102,11 @@ class Remote:
             UnavailableError: it is none, or cannot be reached.
             UsageError: a newer gitprov wrote it.
         """
+        self.identify(create=create, writing=writing)
+        self.look_again()
+
+    def identify(self, *, create: bool, writing: bool = False) -> None:
+        """Does the first half of `connect`: finds out whether this is a remote of ours."""
         self._writing = writing or create
         try:
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
@@ -112,7 +118,11 @@ class Remote:
             write_marker(self.transport)
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
         self.id = _read_marker(marker, self.transport.url)
-        self.look_again()
+        folder = os.path.join(self._cache, self.id)
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as exc:
+            raise fault(exc, "make", folder) from exc
 
     def has(self, wanted: Iterable[Wanted]) -> set[Wanted]:
         """Returns what the remote has of these, and is not about to remove."""
@@ -140,8 +150,13 @@ class Remote:
         """Whether there is an index of this pack."""
         return pack_id in self._numbers
 
-    def look_again(self) -> None:
-        """Learns anew what the remote has: others may have written and removed."""
+    def look_again(self, *, writing: bool = False) -> None:
+        """Learns anew what the remote has: others may have written and removed.
+
+        Args:
+            writing: whether what it has is counted on from now on, see `connect`.
+        """
+        self._writing = self._writing or writing
         listed = self.list_indexes()
         if self._writing:
             # After the indexes were listed: what is announced later is looked for at the end.
@@ -153,6 +168,8 @@ class Remote:
         # What is to go comes last, so that another copy counts; the order is everybody's.
         order = sorted(listed, key=lambda name: (name in self.announced, name))
         for name, entries in self._read_indexes(listed, order):
+            if self._false:
+                entries = [one for one in entries if (name, one) not in self._false]
             self.learn(name, entries)
 
     def list_indexes(self) -> dict[str, int]:
@@ -224,6 +241,11 @@ class Remote:
         """Is told that a pack is not there, although it has an index."""
         self._vanished.add(pack_id)
 
+    def disbelieve(self, claims: Iterable[tuple[str, Entry]]) -> None:
+        """Is told what indexes say and is not so, and learns anew what the remote has."""
+        self._false.update(claims)
+        self.look_again()
+
     def keep_index(self, pack_id: str, data: bytes) -> None:
         """Keeps a pack's index here, so that it is not fetched again."""
         atomic_write(os.path.join(self._cache, self.id, pack_id), data, durable=False)
@@ -271,7 +293,6 @@ class Remote:
         """Yields what the indexes say; those that are not kept here yet are fetched."""
         folder = os.path.join(self._cache, self.id)
         try:
-            os.makedirs(folder, exist_ok=True)
             kept = set(os.listdir(folder))
         except OSError as exc:
             raise fault(exc, "read", folder) from exc

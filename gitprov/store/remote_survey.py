@@ -65,13 +65,16 @@ class FoundRecipe:
         return _ROW.iter_unpack(self.rows)
 
 
-def batches(pack: str, entries: Iterable[Entry], size: int) -> Iterator[Batch]:
+def batches(
+    pack: str, entries: Iterable[Entry], size: int, *, most: int = BATCH_BYTES
+) -> Iterator[Batch]:
     """Cuts what is to be read of a pack into parts of a few MiB, in the order of the bytes.
 
     Args:
         pack: its id.
         entries: what is to be read.
         size: the pack's size as it was listed; what ends later is left out.
+        most: a part ends with the block that reaches so many bytes.
     """
     batch: list[Entry] = []
     total = 0
@@ -80,7 +83,7 @@ def batches(pack: str, entries: Iterable[Entry], size: int) -> Iterator[Batch]:
             continue
         batch.append(entry)
         total += entry.size
-        if total >= BATCH_BYTES:
+        if total >= most:
             yield pack, batch
             batch, total = [], 0
     if batch:
@@ -127,7 +130,7 @@ def _read_batch(transport: Transport, pack: str, batch: Sequence[Entry]) -> list
             at += 1
         (first, _), view = parts[at]
         section = view[start - first : start - first + length]
-        found.append(_judged(one, bytes(section[: cid.CID_BYTES]), bytes(section[cid.CID_BYTES :])))
+        found.append(judged(one, bytes(section[: cid.CID_BYTES]), bytes(section[cid.CID_BYTES :])))
     return found
 
 
@@ -135,7 +138,8 @@ def _covers(span: Range, start: int, length: int) -> bool:
     return span[0] <= start and start + length <= span[0] + span[1]
 
 
-def _judged(entry: Entry, name: bytes, data: bytes) -> Block:
+def judged(entry: Entry, name: bytes, data: bytes) -> Block:
+    """Compares a block with what stands before it in the pack, and with what the index says."""
     digest = blake3(data).digest()
     if name != cid.PREFIXES["raw"] + digest:
         return Block(entry, data, "its bytes have another digest")

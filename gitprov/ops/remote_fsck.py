@@ -1,0 +1,200 @@
+"""`gitprov fsck --remote`: a remote's integrity, and repair from each side to the other."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+from gitprov.core.digest import Digest
+from gitprov.errors import MalformedError, UnavailableError
+from gitprov.ops.fsck import StoreProblem, fsck
+from gitprov.ops.remote_live import Scratch, followed, scratch
+from gitprov.ops.revisions import chosen_commits
+from gitprov.ops.transfer import REMOTE_CACHE
+from gitprov.ops.transfer_needs import parts_of_commits
+from gitprov.store.remote import MARKER, Remote, Wanted, write_marker
+from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
+from gitprov.store.remote_fetch import Fetcher
+from gitprov.store.remote_repair import repair
+from gitprov.store.transport import Transport
+from gitprov.workspace import Workspace
+
+
+class Meter(Protocol):
+    """Is told of work that was found and of work that is done: objects, bytes."""
+
+    def found(self, files: int, size: int) -> None:
+        """More work is known of."""
+        ...
+
+    def done(self, files: int, size: int) -> None:
+        """Work is finished."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteCheck:
+    """What a check found, and what a repair has left.
+
+    Attributes:
+        url: the remote.
+        problems: what is wrong with the remote.
+        store: what is wrong with the store.
+        lacking: what commits here need, the store has, and the remote does not.
+        lost: what commits here need, or an index of the remote named, and neither side has.
+        inspection: what was looked at.
+        seed: what the sample was drawn with; None without one.
+        repaired: whether everything that could be repaired was.
+        mended: blobs of the store that came back from the remote.
+    """
+
+    url: str
+    problems: tuple[RemoteProblem, ...]
+    store: tuple[StoreProblem, ...]
+    lacking: tuple[bytes, ...]
+    lost: tuple[bytes, ...]
+    inspection: Inspection
+    seed: int | None
+    repaired: bool
+    mended: tuple[bytes, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is wrong, or nothing is any more."""
+        unmended = [one for one in self.store if not _is_mended(one, self.mended)]
+        wrong = () if self.repaired else (*self.problems, *self.lacking)
+        return not (wrong or unmended or self.lost)
+
+
+def fsck_remote(
+    ws: Workspace,
+    transport: Transport,
+    *,
+    sample: float | None,
+    seed: int,
+    mend: bool,
+    jobs: int,
+    meter: Meter,
+) -> RemoteCheck:
+    """Checks the store and a remote, and repairs each from the other.
+
+    Args:
+        ws: the workspace.
+        transport: the remote.
+        sample: the share of bytes to read, between 0 and 1; all when None.
+        seed: what the sample is drawn with.
+        mend: whether to repair; a remote that can only be read is left as it is.
+        jobs: transfers at once.
+        meter: is told of bytes.
+
+    Raises:
+        UnavailableError: the remote cannot be reached, or nothing was pushed to it.
+        MalformedError: its marker is damaged, and it is not to be repaired.
+    """
+    store = fsck(
+        ws, sample=sample, quarantine=mend, progress=lambda size: meter.done(0, size)
+    ).problems
+    tmp = os.path.join(ws.store_path, "tmp")
+    with (
+        Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote,
+        ThreadPoolExecutor(max_workers=jobs) as pool,
+        scratch(remote, pool, jobs) as place,
+        ws.store.writer() as writer,
+    ):
+        os.makedirs(tmp, exist_ok=True)
+        writes = mend and not transport.read_only
+        problems = _identify(remote, writes=writes)
+        inspector = Inspector(remote, pool, jobs, lambda size: meter.done(0, size))
+        size = inspector.indexes()
+        meter.found(0, size if sample is None else int(size * sample))
+        found = inspector.run(sample, seed)
+        found.problems[:0] = problems
+        if found.false:
+            remote.disbelieve(found.false)
+        wanted, lost = _needed(ws, place)
+        lacking = [one for one in wanted if remote.place(one.digest) is None]
+        here = ws.store.has(one.digest for one in lacking)
+        lost = {*lost, *(one.digest for one in lacking if one.digest not in here)}
+        mended: tuple[bytes, ...] = ()
+        if writes and (found.problems or lacking or lost):
+            writer.commit()
+            lost = {*repair(remote, found, ws.store, wanted, jobs=jobs)}
+        if mend:
+            mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, tmp), store)
+        # A clone has what was asked for; what it lacks and the remote has is no damage.
+        store = tuple(
+            one
+            for one in store
+            if one.kind != "missing"
+            or mend
+            or one.digest is None
+            or remote.place(one.digest.raw) is None
+        )
+    return RemoteCheck(
+        transport.url,
+        tuple(found.problems),
+        store,
+        tuple(one.digest for one in lacking if one.digest in here),
+        tuple(sorted(lost)),
+        found,
+        None if sample is None else seed,
+        writes,
+        mended,
+    )
+
+
+def _identify(remote: Remote, *, writes: bool) -> list[RemoteProblem]:
+    """Reads the marker; a damaged one is written anew, with another id."""
+    try:
+        remote.identify(create=False)
+    except MalformedError as exc:
+        if not writes:
+            raise MalformedError(
+                str(exc), hint="gitprov fsck --remote --repair writes it anew"
+            ) from exc
+        remote.transport.delete([MARKER])
+        write_marker(remote.transport)
+        remote.identify(create=False)
+        return [RemoteProblem("marker", f"the marker was damaged: {exc}")]
+    except UnavailableError:
+        if not (writes and next(iter(remote.transport.list("packs")), None)):
+            raise
+        write_marker(remote.transport)
+        remote.identify(create=False)
+        return [RemoteProblem("marker", "the marker was missing")]
+    return []
+
+
+def _needed(ws: Workspace, place: Scratch) -> tuple[list[Wanted], set[bytes]]:
+    """What the commits of all branches and tags need, and the manifests that nobody has."""
+    commits = chosen_commits(ws, (), everything=True)
+    tops = {(one.top.digest, one.top.kind == "d") for one in parts_of_commits(ws, commits, ())}
+    live = followed([ws.store], place, tops)
+    wanted = [Wanted(digest, is_manifest=False) for digest in sorted(live.files)]
+    wanted += [Wanted(digest, is_manifest=True) for digest in sorted(live.folders)]
+    return wanted, set(live.missing)
+
+
+def _mend_store(
+    ws: Workspace, remote: Remote, fetcher: Fetcher, problems: Sequence[StoreProblem]
+) -> tuple[bytes, ...]:
+    """Fetches what is damaged or missing in the store."""
+    remote.look_again()
+    wanted = []
+    for one in problems:
+        place = None if one.digest is None else remote.place(one.digest.raw)
+        if one.digest is not None and place is not None:
+            wanted.append(Wanted(one.digest.raw, is_manifest=place.kind in {"m", "M"}))
+    fetcher.fetch(wanted)
+    here = ws.store.has(one.digest for one in wanted)
+    return tuple(sorted(here))
+
+
+def _is_mended(problem: StoreProblem, mended: Sequence[bytes]) -> bool:
+    return problem.digest is not None and problem.digest.raw in mended
+
+
+def shown(digests: Sequence[bytes]) -> list[str]:
+    """Returns digests as text."""
+    return [str(Digest(one)) for one in digests]

@@ -1,0 +1,276 @@
+"""A remote is checked and repaired from the store, and the store from the remote."""
+
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SOAK
+from tests.e2e.test_gc_remote import names, noise, pulls, remote_of
+from tests.support.cli import GITPROV, gitprov, ok, refused
+from tests.support.repos import clone, git, isolated_environment, make_repo, write
+from tests.support.servers import web_server
+
+MIB = 1 << 20
+
+
+def team_at(tmp_path: Path, address: list[str]) -> Path:
+    repo = make_repo(tmp_path / "team")
+    ok(repo, "init", "--no-hooks")
+    ok(repo, "remote", "add", "team", *address)
+    files = {f"data/{number}": noise(3000, number) for number in range(40)}
+    write(repo, {**files, "model.bin": noise(5 * MIB, 99)})
+    ok(repo, "add", "data", "model.bin")
+    git(repo, "commit", "-q", "-m", "one")
+    ok(repo, "push")
+    return repo
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Path:
+    return team_at(tmp_path, [str(tmp_path / "nas")])
+
+
+def empty_clone(team: Path, name: str = "fresh") -> Path:
+    """A clone whose store has nothing."""
+    fresh = clone(team, team.parent / name)
+    ok(fresh, "init", "--no-hooks")
+    ok(fresh, "remote", "add", "team", str(team.parent / "nas"))
+    return fresh
+
+
+def change(path: Path, edit: Callable[[bytearray], None]) -> None:
+    path.chmod(0o600)
+    data = bytearray(path.read_bytes())
+    edit(data)
+    path.write_bytes(data)
+
+
+def packs(nas: Path) -> list[Path]:
+    """The packs, the largest first: it has the blobs and chunks, the other the recipe."""
+    return sorted((nas / "packs").iterdir(), key=lambda path: -path.stat().st_size)
+
+
+def flip_blocks(nas: Path) -> None:
+    def edit(data: bytearray) -> None:
+        for at in range(2000, len(data), 300_000):
+            data[at] ^= 255
+
+    change(packs(nas)[0], edit)
+
+
+def flip_end(nas: Path) -> None:
+    """The list at the end of the archive: all that the index names is intact."""
+    change(packs(nas)[0], lambda data: data.__setitem__(-1, data[-1] ^ 1))
+
+
+def flip_recipe(nas: Path) -> None:
+    change(packs(nas)[-1], lambda data: data.__setitem__(300, data[300] ^ 1))
+
+
+def cut_pack(nas: Path) -> None:
+    change(packs(nas)[0], lambda data: data.__delitem__(slice(100_000, None)))
+
+
+def lose_pack(nas: Path) -> None:
+    packs(nas)[0].unlink()
+
+
+def flip_index(nas: Path) -> None:
+    change(nas / "index" / packs(nas)[0].stem, lambda data: data.__setitem__(50, data[50] ^ 1))
+
+
+def lose_index(nas: Path) -> None:
+    (nas / "index" / packs(nas)[0].stem).unlink()
+
+
+def flip_marker(nas: Path) -> None:
+    change(nas / "gitprov-remote", lambda data: data.__setitem__(3, data[3] ^ 1))
+
+
+def lose_marker(nas: Path) -> None:
+    (nas / "gitprov-remote").unlink()
+
+
+def wrong_notice(nas: Path) -> None:
+    (nas / "gc").mkdir()
+    (nas / "gc" / ("a" * 64)).write_bytes(b"junk")
+
+
+HARMS = {
+    "blocks": flip_blocks,
+    "end": flip_end,
+    "recipe": flip_recipe,
+    "cut": cut_pack,
+    "pack": lose_pack,
+    "index": flip_index,
+    "no-index": lose_index,
+    "marker": flip_marker,
+    "no-marker": lose_marker,
+    "notice": wrong_notice,
+}
+HARMLESS_ALONE = {"end", "index", "no-index", "marker", "no-marker", "notice"}
+"""What can be repaired without the data: all of it is there."""
+
+
+def test_a_remote_that_is_whole_passes(team: Path) -> None:
+    done = ok(team, "fsck", "--remote", "--json").json
+    assert (done["verdict"], done["problems"], done["packs"]) == ("pass", [], 2)
+    assert done["bytes"] > 5 * MIB
+    before = names(team.parent / "nas")
+    repaired = ok(team, "fsck", "--remote", "team", "--repair", "--json").json
+    assert repaired["verdict"] == "pass"
+    assert names(team.parent / "nas") == before
+    assert "is intact: 2 packs" in ok(team, "fsck", "-r").out
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_what_is_harmed_is_named_and_repaired_from_the_store(team: Path, harm: str) -> None:
+    nas = team.parent / "nas"
+    HARMS[harm](nas)
+    before = {name: (nas / name).read_bytes() for name in names(nas)}
+    ended = gitprov(team, "fsck", "--remote")
+    assert ended.code == (3 if harm == "no-marker" else 1), ended
+    assert {name: (nas / name).read_bytes() for name in names(nas)} == before
+    ok(team, "fsck", "--remote", "--repair")
+    shutil.rmtree(team / ".git/gitprov/remotes")
+    done = ok(team, "fsck", "--remote", "--json").json
+    assert (done["verdict"], done["problems"], done["lacking"]) == ("pass", [], [])
+    pulls(team, [str(nas)])
+
+
+@pytest.mark.parametrize("harm", sorted(HARMLESS_ALONE))
+def test_where_all_data_is_there_an_empty_clone_repairs_it(team: Path, harm: str) -> None:
+    nas = team.parent / "nas"
+    HARMS[harm](nas)
+    fresh = empty_clone(team)
+    ok(fresh, "fsck", "--remote", "--repair")
+    assert ok(fresh, "fsck", "--remote", "--json").json["problems"] == []
+    pulls(team, [str(nas)], name="second")
+
+
+@pytest.mark.parametrize("harm", sorted(HARMS.keys() - HARMLESS_ALONE))
+def test_what_neither_side_has_is_named_and_not_claimed_any_more(team: Path, harm: str) -> None:
+    nas = team.parent / "nas"
+    HARMS[harm](nas)
+    fresh = empty_clone(team)
+    ended = gitprov(fresh, "fsck", "--remote", "--repair", "--json")
+    assert ended.code == 1
+    assert ended.json["lost"]
+    again = gitprov(fresh, "fsck", "--remote", "--json")
+    assert (again.code, again.json["problems"]) == (1, [])
+    assert ok(team, "push", "--json").json["objects"] > 0  # a clone that has it brings it back
+    pulls(team, [str(nas)], name="second")
+    ok(fresh, "fsck", "--remote")
+
+
+@pytest.mark.parametrize("kind", ["s3", "ssh"])
+def test_other_remotes_are_repaired_alike(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, nas = remote_of(kind, tmp_path, request, monkeypatch)
+    team = team_at(tmp_path, address)
+    flip_blocks(nas)
+    assert gitprov(team, "fsck", "--remote").code == 1
+    ok(team, "fsck", "--remote", "--repair")
+    assert ok(team, "fsck", "--remote", "--json").json["problems"] == []
+    pulls(team, address)
+
+
+def test_the_store_is_repaired_from_the_remote(team: Path) -> None:
+    for path in (team / ".git/gitprov/packs").iterdir():
+        change(path, lambda data: data.__setitem__(5000, data[5000] ^ 1))
+    for path in (team / ".git/gitprov/objects").rglob("*"):
+        if path.is_file():
+            change(path, lambda data: data.__setitem__(5000, data[5000] ^ 1))
+    assert gitprov(team, "fsck", "--remote").code == 1
+    done = ok(team, "fsck", "--remote", "--repair", "--json").json
+    assert len(done["mended"]) == 2
+    assert done["verdict"] == "pass"
+    ok(team, "fsck")
+    shutil.rmtree(team / "data")
+    (team / "model.bin").unlink()
+    ok(team, "checkout", "--force")
+
+
+def test_both_sides_are_repaired_at_once(team: Path) -> None:
+    for path in (team / ".git/gitprov/packs").iterdir():
+        change(path, lambda data: data.__setitem__(5000, data[5000] ^ 1))
+    flip_recipe(team.parent / "nas")
+    assert gitprov(team, "fsck", "--remote").code == 1
+    ok(team, "fsck", "--remote", "--repair")
+    ok(team, "fsck", "--remote")
+    pulls(team, [str(team.parent / "nas")])
+
+
+def test_a_sample_reads_a_part_and_says_how_it_was_drawn(team: Path) -> None:
+    done = ok(team, "fsck", "--remote", "--sample", "20%", "--json").json
+    assert 0 < done["bytes"] < 5 * MIB
+    assert isinstance(done["seed"], int)
+    assert "a sample, drawn with" in ok(team, "fsck", "--remote", "--sample", "1%").out
+    flip_blocks(team.parent / "nas")
+    found = [gitprov(team, "fsck", "--remote", "--sample", "50%").code for _ in range(8)]
+    assert 1 in found
+    for _ in range(20):
+        ended = gitprov(team, "fsck", "--remote", "--sample", "50%", "--repair", "--json")
+        if ended.json["problems"]:
+            break
+    assert ended.code == 0
+    assert ok(team, "fsck", "--remote", "--json").json["problems"] == []
+
+
+def test_what_was_never_pushed_is_lacking_and_sent(team: Path) -> None:
+    write(team, {"data/new": b"new"})
+    ok(team, "add", "data")
+    git(team, "commit", "-q", "-m", "two")
+    ended = gitprov(team, "fsck", "--remote", "--json")
+    assert (ended.code, len(ended.json["lacking"]), ended.json["problems"]) == (1, 2, [])
+    ok(team, "fsck", "--remote", "--repair")
+    ok(team, "fsck", "--remote")
+    assert ok(team, "push", "--json").json["objects"] == 0
+
+
+def test_a_web_server_is_checked_and_not_repaired(team: Path) -> None:
+    nas = team.parent / "nas"
+    flip_recipe(nas)
+    lines = sorted((name, (nas / name).stat().st_size) for name in names(nas))
+    (nas / "list").write_text("".join(f"{size} {name}\n" for name, size in lines))
+    before = names(nas)
+    with web_server(nas) as web:
+        ok(team, "remote", "add", "web", web.url)
+        ended = gitprov(team, "fsck", "--remote", "web", "--repair")
+    assert ended.code == 1
+    assert "can only be read" in ended.err
+    assert names(nas) == before
+
+
+def test_options_that_do_not_fit_are_refused(team: Path) -> None:
+    refused(team, "fsck", "--repair", code=2, says="--repair is for fsck --remote")
+    refused(team, "fsck", "--remote", "--quarantine", code=2, says="for the store alone")
+    refused(team, "fsck", "--remote", "nobody", code=2, says="nobody")
+
+
+def test_killed_at_any_moment_the_next_repair_finishes(team: Path) -> None:
+    nas = team.parent / "nas"
+    flip_blocks(nas)
+    flip_index(nas)
+    chance = random.Random(11)
+    for _ in range(100 if SOAK else 5):
+        process = subprocess.Popen(
+            [GITPROV, "fsck", "--remote", "--repair"],
+            cwd=team,
+            env=isolated_environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(chance.uniform(0.1, 1.2))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    ok(team, "fsck", "--remote", "--repair")
+    assert ok(team, "fsck", "--remote", "--json").json["problems"] == []
+    pulls(team, [str(nas)])
