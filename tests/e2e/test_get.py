@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gitprov.core.digest import Digest
+from gitprov.model.entry import Entry, manifest_root
+from gitprov.model.manifest import encode
 from gitprov.model.pointer import Pointer
+from gitprov.store.local import LocalStore
 from tests.support.cli import GITPROV, environment, gitprov, ok, refused
 from tests.support.mounts import tmpfs, why_no_mounts
 from tests.support.repos import commit, git, make_repo, write
@@ -231,6 +234,32 @@ def test_a_pointer_to_what_is_no_folder_is_refused(theirs: Path, here: Path) -> 
     refused(here, "get", str(theirs), "data", code=1, says="not well formed")
     assert "not well formed" in ok(here, "get", str(theirs)).err
     assert left(here) == []
+
+
+@pytest.mark.parametrize("name", [b"..", b"a/b", b".git", b"../../evil", b"a\0b"])
+def test_a_manifest_with_a_name_that_is_refused_writes_nothing(
+    theirs: Path, here: Path, name: bytes
+) -> None:
+    with LocalStore(str(theirs / ".git/gitprov")) as store, store.writer() as writer:
+        entries = (Entry(name, "f", writer.add(b"evil"), 4),)
+        root = manifest_root(entries)
+        writer.add_manifest(root, encode(entries))
+    pointer = Pointer("data", "data", "dir", Digest(root), 4, 1)
+    commit(theirs, {"data.prov": pointer.to_bytes()}, "hostile")
+    ended = gitprov(here, "get", str(theirs), "data")
+    assert ended.code == 1, ended
+    assert left(here) == []
+    assert not (here.parent / "evil").exists()
+
+
+def test_a_link_that_leads_out_of_what_is_taken_is_refused(theirs: Path, here: Path) -> None:
+    (theirs / "data/b/up").symlink_to("../a.txt")
+    ok(theirs, "add", "data")
+    git(theirs, "commit", "-qm", "link")
+    ok(here, "get", str(theirs), "data")
+    assert (here / "data/b/up").readlink() == Path("../a.txt")
+    refused(here, "get", str(theirs), "data/b", code=1, says="up")
+    assert left(here) == ["data"]
 
 
 def test_a_hostile_tracked_file_chooses_no_folder(theirs: Path, here: Path) -> None:

@@ -259,6 +259,28 @@ def test_no_credential_and_no_program_gets_into_an_origin(place: Path, url: str,
     assert not (ours / "ran").exists()
 
 
+def test_a_large_file_is_copied_from_the_other_store_and_a_damaged_one_is_not(place: Path) -> None:
+    theirs, ours = place / "theirs", place / "ours"
+    write(theirs, {"big.bin": bytes(range(256)) * 4096})
+    ok(theirs, "add", "big.bin")
+    git(theirs, "commit", "-qm", "big")
+    ok(ours, "import", "../theirs", "big.bin", "-o", "good.bin")
+    assert (ours / "good.bin").read_bytes() == (theirs / "big.bin").read_bytes()
+    assert ok(ours, "fsck", "--json").code == 0
+    write(theirs, {"big.bin": bytes(range(256)) * 4097})
+    ok(theirs, "add", "big.bin")
+    git(theirs, "commit", "-qm", "larger")
+    digest = Pointer.parse((theirs / "big.bin.prov").read_bytes()).root.hex
+    path = theirs / ".git/gitprov/objects" / digest[:2] / digest[2:]
+    path.chmod(0o644)
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    refused(ours, "import", "../theirs", "big.bin", code=1, says="damaged")
+    assert not (ours / "big.bin.prov").exists()
+    assert not (ours / "big.bin").exists()
+
+
 def test_notes_that_say_another_root_are_refused(place: Path) -> None:
     theirs, ours = place / "theirs", place / "ours"
     head = git(theirs, "rev-parse", "HEAD")
