@@ -62,7 +62,7 @@ def attempt(version: str, work: Callable[[], T]) -> "T | Failure":
         return work()
     except GitprovError as exc:
         family = next((one for one in _FAMILIES if isinstance(exc, one)), UnavailableError)
-        return Failure(family.__name__, str(exc)[:_MAX_TEXT], exc.hint)
+        return Failure(family.__name__, f"on a worker: {exc}"[:_MAX_TEXT], exc.hint)
 
 
 def digests_of(outcome: object, count: int) -> list[bytes]:

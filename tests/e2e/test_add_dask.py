@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def ws(repo: Path) -> Iterator[Workspace]:
 class Watcher:
     """Progress that calls something once, when a part is done."""
 
-    def __init__(self, then: "object") -> None:
+    def __init__(self, then: Callable[[], object]) -> None:
         self._then = then
         self.files = 0
 
@@ -95,7 +95,7 @@ class Watcher:
 
     def done(self, files: int, size: int) -> None:
         before, self.files = self.files, self.files + files
-        if not before and callable(self._then):
+        if not before:
             self._then()
 
 
@@ -126,10 +126,17 @@ def test_a_worker_that_dies_costs_only_time(
     with DaskExecutor(cluster.address, patience=60) as executor:
         # It is given tasks and will end none of them: what it has under way is lost with it.
         freeze(victim)
-        meter = Watcher(victim.kill)
+        lost: list[int] = []
+
+        def die() -> None:
+            lost.append(cluster.under_way(victim))
+            victim.kill()
+
+        meter = Watcher(die)
         far = Far(s3_server.environ, executor)
         added = add_objects(ws, address, "data", far, progress=meter)
     victim.wait()
+    assert lost[0] > 0
     assert str(added.pointer.root) == root
     assert meter.files == len(FILES)
     assert root_of(repo) == root

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import VerificationError
+from gitprov.errors import UnavailableError, VerificationError
 from gitprov.ops.add_objects import Far, add_objects
 from gitprov.ops.pointers import read_pointer
 from gitprov.store.source import Address
@@ -218,6 +218,17 @@ def test_no_credentials_is_a_sentence(
 ) -> None:
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     refused(repo, "add", *bucket.args("d"), "--as", "data", code=3, says="no credentials")
+
+
+def test_workers_have_credentials_of_their_own_and_are_sent_none(
+    ws: Workspace, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.write({"d/a": b"1"})
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with ThreadPoolExecutor(1) as executor:
+        far = Far(bucket.server.environ, executor)
+        with pytest.raises(UnavailableError, match="on a worker: no credentials"):
+            add_objects(ws, bucket.address("d"), "data", far)
 
 
 class Afterwards(ThreadPoolExecutor):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,8 @@ class Cluster:
         environ: what the workers' environment holds beside ours.
         address: `dask://HOST:PORT`.
         workers: their processes.
+        names: what the scheduler calls them, by process.
+        started: how many processes were started.
     """
 
     folder: Path
@@ -34,6 +37,8 @@ class Cluster:
     address: str = ""
     scheduler: subprocess.Popen[bytes] | None = None
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    started: int = 0
 
     def begin(self) -> None:
         """Starts the scheduler."""
@@ -50,11 +55,23 @@ class Cluster:
         place = ("--local-directory", str(self.folder), "--death-timeout", "60")
         logs = []
         while len(self.workers) < count:
-            process, log = self._start("worker", scheduler, *args, *place)
+            name = f"worker-{self.started}"
+            process, log = self._start("worker", scheduler, *args, *place, "--name", name)
+            self.names[process.pid] = name
             self.workers.append(process)
             logs.append(log)
         for log in logs:
             _awaited(log, r"(Registered to)")
+
+    def under_way(self, worker: subprocess.Popen[bytes]) -> int:
+        """How many tasks a worker has been given and has not ended."""
+        import distributed
+
+        client_of: Any = distributed.Client
+        with client_of(self.address.replace("dask://", "tcp://"), set_as_default=False) as client:
+            known = client.scheduler_info(n_workers=-1)["workers"]
+            [where] = [at for at, one in known.items() if one["name"] == self.names[worker.pid]]
+            return len(client.processing()[where])
 
     def kill_workers(self) -> None:
         """Ends all workers at once."""
@@ -70,7 +87,8 @@ class Cluster:
             process.wait()
 
     def _start(self, what: str, *args: str) -> tuple[subprocess.Popen[bytes], Path]:
-        log = self.folder / f"{what}-{len(self.workers)}-{time.monotonic_ns()}.log"
+        log = self.folder / f"{what}-{self.started}.log"
+        self.started += 1
         with log.open("wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", f"distributed.cli.dask_{what}", *args],
@@ -98,7 +116,7 @@ def freeze(process: subprocess.Popen[bytes]) -> None:
     os.kill(process.pid, signal.SIGSTOP)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dask_cluster(s3_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A scheduler; its workers know the keys of the tests' S3 server."""
     pytest.importorskip("distributed", reason="distributed is not installed: gitprov[dask]")

@@ -45,7 +45,7 @@ def test_an_error_of_ours_keeps_its_family_and_hint_on_the_way_back() -> None:
         failed = attempt(__version__, partial(raising, exc))
         with pytest.raises(family) as caught:
             digests_of(pickle.loads(pickle.dumps(failed)), 1)  # noqa: S301  # as executors do
-        assert str(caught.value) == str(exc)
+        assert str(caught.value) == f"on a worker: {exc}"
         assert caught.value.hint == exc.hint
 
 
