@@ -107,8 +107,11 @@ def open(  # noqa: A001  # the name that people know
         mode: "rb", or "r" for text.
         rev: a commit, tag or branch. None means the data that the worktree's pointers name, and
             the current commit for files that git itself tracks.
-        repo: a folder of the repository; None for the one around the current folder.
-        remote: the name of the remote; None for the default one.
+        repo: a folder of the repository, None for the one around the current folder; or a
+            repository's address as git knows it, of which a bare clone is kept in the cache folder
+            (`~/.cache/gitprov`). There None as `rev` means its HEAD, and a branch is asked for once
+            in a process.
+        remote: the name of the remote, or its address; None for the default one.
         keep: None puts files of up to 8 MiB that came from the remote into the store, some at a
             time, and streams larger ones; True brings a file whole into the store before anything
             is read; False writes nothing.
@@ -136,7 +139,7 @@ def open(  # noqa: A001  # the name that people know
             f"a file of a commit cannot be opened as {mode!r:.20}",
             hint='"rb" or "r"; write into the worktree, then gitprov add',
         )
-    session = session_of(repo, remote, keep=keep)
+    session = session_of(repo, remote, rev, keep=keep)
     file = open_at(session, repo_path_of(path), session.pin(rev))
     if mode == "rb":
         return file

@@ -51,20 +51,20 @@ class GitprovFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             UsageError: there is no such repository or revision.
         """
         super().__init__(**options)
-        self._session: Session = session_of(repo, remote, keep=keep)
+        self._session: Session = session_of(repo, remote, rev, keep=keep)
         self._options = options
         self.commit = self._session.pin(rev)
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
         """Takes the folder and the commit along, not names that mean something else elsewhere."""
         session = self._session
-        where = (session.folder, self.commit, session.remote, session.keep)
+        where = (session.place, self.commit, session.remote, session.keep)
         return _again, (type(self), where, self._options)
 
     @property
     def fsid(self) -> str:
         """What tells this filesystem from others."""
-        return f"gitprov-{self._session.folder}-{self.commit}"
+        return f"gitprov-{self._session.place}-{self.commit}"
 
     # ------------------------------------------------------------ what is there
 
@@ -262,5 +262,5 @@ def _refuse(path: Any) -> NoReturn:
 def _again(
     cls: type[GitprovFileSystem], where: Sequence[Any], options: dict[str, Any]
 ) -> GitprovFileSystem:
-    folder, commit, remote, keep = where
-    return cls(folder, commit, remote, keep, **options)
+    place, commit, remote, keep = where
+    return cls(place, commit, remote, keep, **options)

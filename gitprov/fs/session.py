@@ -10,10 +10,14 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from gitprov.config.git_url import GitUrl
+from gitprov.config.remote_url import RemoteUrl
+from gitprov.config.remotes import RemoteConfig, RemotesConfig
 from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, UnavailableError, UsageError, VerificationError
 from gitprov.fs.git_file import open_git_file
 from gitprov.git.repo import check_rev
+from gitprov.ops.elsewhere import cache_folder, open_elsewhere
 from gitprov.ops.pointers import pointer_paths
 from gitprov.ops.reading import Blob, DataReader
 from gitprov.ops.remote_reading import RemoteReader
@@ -37,6 +41,7 @@ class _Live:
     ws: Workspace
     data: DataReader
     lock: threading.RLock
+    opened: contextlib.ExitStack
     trees: "OrderedDict[tuple[str | None, str | None], RevisionTree]" = field(
         default_factory=OrderedDict
     )
@@ -45,15 +50,21 @@ class _Live:
 class Session:
     """Reads a repository's files at any revision. Safe for several threads, and after a fork."""
 
-    def __init__(self, folder: str, remote: str | None, *, keep: bool | None) -> None:
+    def __init__(
+        self, place: str, remote: str | None, *, keep: bool | None, rev: str | None = None
+    ) -> None:
         """Opens nothing yet.
 
         Args:
-            folder: a folder of the repository, absolute.
-            remote: the name of the remote that has what the store lacks; None for the default.
+            place: a folder of the repository, absolute; or the repository's address.
+            remote: the name or address of the remote that has what the store lacks; None for the
+                default.
             keep: what of a remote goes into the store; see `gitprov.open`.
+            rev: of an address, the one revision that is read.
         """
-        self.folder, self.remote, self.keep = folder, remote, keep
+        self.place, self.remote, self.keep = place, remote, keep
+        self._is_url = not os.path.isabs(place)
+        self._rev = rev
         self._live: dict[int, _Live] = {}
 
     def close(self) -> None:
@@ -62,14 +73,18 @@ class Session:
         if live is not None:
             live.data.close()
             with live.lock:
-                live.ws.close()
+                live.opened.close()
 
     def pin(self, rev: str | None) -> str | None:
-        """Returns the commit that a revision names now; None stays None.
+        """Returns the commit that a revision names now; of a folder, None stays None.
 
         Raises:
             UsageError: there is no such commit.
+            UnavailableError: the repository's address does not answer.
         """
+        if self._is_url:
+            self._here()
+            return self._rev
         if rev is None:
             return None
         check_rev(rev)
@@ -136,30 +151,44 @@ class Session:
             made = self._opened()
             live = self._live.setdefault(os.getpid(), made)
             if live is not made:
-                made.ws.close()
+                made.opened.close()
         return live
 
     def _opened(self) -> _Live:
-        git_dir, work_tree = os.environ.get("GIT_DIR"), os.environ.get("GIT_WORK_TREE")
-        ws = Workspace.open(self.folder, git_dir=git_dir, work_tree=work_tree)
-        try:
+        with contextlib.ExitStack() as stack:
+            if self._is_url:
+                cache = cache_folder(os.environ)
+                there = open_elsewhere(self.place, cwd=os.getcwd(), cache=cache, rev=self._rev)
+                found = stack.enter_context(there)
+                # Whoever opens it again, in a child for example, is to see the same commit.
+                self._rev = found.commit
+                ws, remotes = found.ws, found.remotes
+            else:
+                git_dir, work_tree = os.environ.get("GIT_DIR"), os.environ.get("GIT_WORK_TREE")
+                ws = Workspace.open(self.place, git_dir=git_dir, work_tree=work_tree)
+                stack.enter_context(ws)
+                # Read anew each time: a remote may be added while a program runs.
+                remotes = lambda: remotes_config(Workspace(ws.repo, ws.cwd))  # noqa: E731
             lock = threading.RLock()
-            folder = tempfile.gettempdir()
-            data = DataReader(ws, lock, lambda: self._connected(ws), keep=self.keep, folder=folder)
-        except BaseException:
-            ws.close()
-            raise
-        return _Live(ws, data, lock)
+            data = DataReader(
+                ws,
+                lock,
+                lambda: self._connected(ws, remotes()),
+                keep=self.keep,
+                folder=tempfile.gettempdir(),
+            )
+            return _Live(ws, data, lock, stack.pop_all())
 
-    def _connected(self, ws: Workspace) -> Remote:
-        # Read anew: a remote may have been added since the repository was opened.
-        config = remotes_config(Workspace(ws.repo, ws.cwd))
+    def _connected(self, ws: Workspace, config: RemotesConfig) -> Remote:
         if self.remote is None and not config.remotes:
             raise UnavailableError(
                 "the store does not have it, and no remote is known",
                 hint="gitprov remote add NAME URL, or add the files again",
             )
-        chosen = config.chosen(self.remote)
+        if self.remote is not None and "/" in self.remote:  # which no name has
+            chosen = RemoteConfig("", str(RemoteUrl.parse(self.remote)))
+        else:
+            chosen = config.chosen(self.remote)
         transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
         remote = Remote(transport, os.path.join(ws.repo.data_dir, "remotes"))
         try:
@@ -225,31 +254,32 @@ def _named(node: Node) -> Iterator[None]:
 
 
 # A program that opens a hundred thousand files one by one opens the repository once.
-_SESSIONS: "OrderedDict[tuple[str, str | None, bool | None], Session]" = OrderedDict()
+_Key = tuple[str, str | None, bool | None, str | None]
+_SESSIONS: "OrderedDict[_Key, Session]" = OrderedDict()
 
 
 def session_of(
-    repo: str | os.PathLike[str] | None, remote: str | None, *, keep: bool | None
+    repo: str | os.PathLike[str] | None, remote: str | None, rev: str | None, *, keep: bool | None
 ) -> Session:
     """Returns the session for a repository, the same one for the same question.
 
     Args:
-        repo: a folder of the repository; None for the current folder.
+        repo: a folder of the repository, or its address; None for the current folder.
         remote: see `Session`.
+        rev: see `Session`.
         keep: see `Session`.
 
     Raises:
-        UsageError: it is not a folder here.
+        UsageError: the address cannot be used.
     """
-    folder = os.fspath(repo) if repo is not None else os.getcwd()
-    if "://" in folder:
-        raise UsageError(
-            f"{folder!r:.80} is no folder", hint="clone the repository, and name the clone"
-        )
-    key = (os.path.abspath(folder), remote, keep)
+    place = os.fspath(repo) if repo is not None else os.getcwd()
+    if isinstance(repo, str) and not os.path.isdir(repo) and not GitUrl.parse(repo).is_path:
+        key = (place, remote, keep, rev)
+    else:
+        key = (os.path.abspath(place), remote, keep, None)
     session = _SESSIONS.get(key)
     if session is None:
-        session = _SESSIONS.setdefault(key, Session(*key[:2], keep=keep))
+        session = _SESSIONS.setdefault(key, Session(*key[:2], keep=keep, rev=key[3]))
         while len(_SESSIONS) > _MOST_SESSIONS:
             # Whoever still holds it goes on: a closed session opens itself again.
             _SESSIONS.popitem(last=False)[1].close()

@@ -2,21 +2,30 @@
 
 import io
 import os
+import pickle
 import random
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import fsspec
 import pytest
+from blake3 import blake3
 
 import gitprov
 from gitprov import MalformedError, UnavailableError, UsageError, VerificationError
 from gitprov.fs.session import close_sessions, session_of
+from gitprov.model.remote_index import recipe_blocks
 from gitprov.store.local import LocalStore
+from gitprov.store.remote import write_marker
+from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
+from gitprov.store.transport import Listed, write_list
+from gitprov.store.transport_folder import FolderTransport
 from tests.support.cli import gitprov as cli
 from tests.support.cli import inside, ok
 from tests.support.repos import clone, git, isolated_environment, make_repo, write
+from tests.support.servers import web_server
 
 MIB = 1 << 20
 
@@ -259,7 +268,7 @@ def test_nothing_stays_where_that_is_not_wanted(colleague: Path) -> None:
 
 
 def test_a_range_of_a_large_file_costs_a_range(colleague: Path) -> None:
-    session = session_of(colleague, None, keep=None)
+    session = session_of(colleague, None, None, keep=None)
     with gitprov.open("big.bin", repo=colleague) as file:
         file.seek(-1000, io.SEEK_END)
         assert file.read() == BIG[-1000:]
@@ -315,6 +324,87 @@ def test_a_remote_is_chosen_by_its_name(colleague: Path) -> None:
     assert gitprov.read("data/1/1.bin", repo=colleague, remote="team") == SMALL["data/1/1.bin"]
     with pytest.raises(UsageError, match="there is no remote 'nas'"):
         gitprov.open("big.bin", repo=colleague, remote="nas")
+
+
+def test_another_repository_is_read_by_its_address(
+    owner: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    nas = owner.parent / "nas"
+    with web_server(tmp_path / "web") as web:
+        subprocess.run(["cp", "-r", f"{nas}/.", web.folder], check=True)
+        names = [path.relative_to(web.folder) for path in web.folder.rglob("*") if path.is_file()]
+        sizes = (Listed(str(name), (web.folder / name).stat().st_size) for name in names)
+        (web.folder / "list").write_bytes(write_list(sizes))
+        theirs = clone(owner, tmp_path / "theirs")
+        ok(theirs, "remote", "add", "web", web.url, "--shared")
+        git(theirs, "commit", "-q", "-m", "where the data lies")
+        url = f"file://{theirs}"
+        assert gitprov.read("data/3/8.bin", repo=url) == b"changed"
+        with gitprov.open("big.bin", repo=url) as file:
+            file.seek(-10, io.SEEK_END)
+            assert file.read() == BIG[-10:]
+        assert gitprov.read("run.sh", repo=url, rev="v1") == b"#!/bin/sh\n"
+        fs = fsspec.filesystem("gitprov", repo=url, rev="main")
+        assert fs.commit == git(theirs, "rev-parse", "HEAD")
+        again = pickle.loads(pickle.dumps(fs))  # noqa: S301  # our own, from the line above
+        assert again.cat("data/1/1.bin") == SMALL["data/1/1.bin"]
+        close_sessions()
+    # What came is in the cache, and an address may be given where the commit names no remote.
+    assert gitprov.read("data/3/8.bin", repo=url) == b"changed"
+    assert (
+        gitprov.read("data/3/8.bin", repo=url, rev="v1", remote=str(nas)) == SMALL["data/3/8.bin"]
+    )
+    with pytest.raises(UsageError, match="begins with '-'"):
+        gitprov.read("x", repo="--upload-pack=touch /tmp/x")
+
+
+def test_packs_that_are_collected_meanwhile_are_looked_for_again(
+    owner: Path, tmp_path: Path
+) -> None:
+    nas = tmp_path / "nas"
+    subprocess.run(["cp", "-r", owner.parent / "nas", nas], check=True)
+    repo = clone(owner, tmp_path / "colleague")
+    ok(repo, "remote", "add", "team", str(nas))
+    with gitprov.open("big.bin", repo=repo) as file:
+        assert file.read(10) == BIG[:10]
+        for number, pack in enumerate([*(nas / "packs").iterdir()]):  # as a collection leaves it
+            pack.rename(nas / "packs" / f"{number:064}.car")
+            (nas / "index" / pack.stem).rename(nas / "index" / f"{number:064}")
+        file.seek(8 * MIB)
+        assert file.read() == BIG[8 * MIB :]
+        assert gitprov.read("data/1/1.bin", repo=repo) == SMALL["data/1/1.bin"]
+
+
+def test_a_remote_that_lies_about_the_chunks_is_found_out_at_the_end(tmp_path: Path) -> None:
+    """The limit of reading a range: chunks are checked against the remote's own list of them."""
+    other = noise(len(BIG), 3)
+    repo = with_big_alone(tmp_path)
+    object_of(repo).unlink()
+    (tmp_path / "nas").mkdir()
+    transport = FolderTransport(str(tmp_path / "nas"))
+    write_marker(transport)
+    digest = blake3(BIG).digest()
+    chunks = [other[at : at + MIB] for at in range(0, len(other), MIB)]
+    named = [(blake3(chunk).digest(), len(chunk)) for chunk in chunks]
+    pack = PackBuilder()
+    for (name, _), chunk in zip(named, chunks, strict=True):
+        pack.add("c", name, chunk, name)
+    [recipe] = recipe_blocks(digest, len(BIG), named)
+    pack.add("B", digest, recipe, blake3(recipe).digest())
+    pack_id, data, index = pack.finish()
+    transport.put(pack_name(pack_id), bytes(data))
+    transport.put(index_name(pack_id), index)
+    ok(repo, "remote", "add", "team", str(tmp_path / "nas"))
+    with gitprov.open("big.bin", repo=repo) as file:
+        file.seek(5 * MIB)
+        assert file.read(10) == other[5 * MIB : 5 * MIB + 10]
+        file.seek(0)
+        with pytest.raises(VerificationError, match="together have another digest"):
+            file.read()
+    with pytest.raises(VerificationError, match="together have another digest"):
+        gitprov.open("big.bin", repo=repo, keep=True)
+    assert objects(repo) == 0
 
 
 def test_what_is_pushed_later_is_found_later(

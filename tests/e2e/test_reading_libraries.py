@@ -79,7 +79,7 @@ def test_pandas_reads_tables_of_two_revisions(colleague: Path) -> None:
 
 
 def test_one_column_of_a_remote_table_costs_a_part_of_it(owner: Path, colleague: Path) -> None:
-    session = session_of(str(colleague), None, keep=None)
+    session = session_of(str(colleague), None, None, keep=None)
     path = "gitprov://big.parquet"
     frame = pd.read_parquet(path, columns=["b"], storage_options={"repo": str(colleague)})
     assert frame.equals(pd.read_parquet(owner / "big.parquet", columns=["b"]))
