@@ -98,7 +98,7 @@ def get(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Bring PATH out of the repository at URL into this folder, which need be in none.
+    """Bring PATH out of the repository at URL into this folder; none is needed here.
 
     PATH is an artifact, something inside one, or a file of code; without it the artifacts are
     listed. Every byte is checked. The data comes from the remote that the repository's own

@@ -1,7 +1,7 @@
 """`gitprov import` and `update`: an artifact of another repository, and where it comes from.
 
-The origin is written before the pointer and both before the worktree, so whatever moment it dies
-at, running it again goes on.
+Both files are written before the worktree, so whatever moment it dies at, running it again goes on:
+of an import the origin comes first, of an update the pointer.
 """
 
 import io
@@ -234,13 +234,13 @@ class _Update:
     ) -> Imported:
         ws, there, before = self._ws, self._there, self._before
         if (there.commit, there.rev) == (before.commit, before.rev):
-            return Imported(self._artifact, "up to date", before, before)
+            return self._up_to_date(dry_run=dry_run, progress=progress)
         found = look_up(there, before.path)
         root = root_there(there, found, ws.store, _indexes(ws), self._connect)
         if root == before.root and there.rev == before.rev:
-            return Imported(self._artifact, "up to date", before, before)
+            return self._up_to_date(dry_run=dry_run, progress=progress)
         if not force:
-            self._refuse_changed()
+            self._refuse_changed(root)
         if dry_run:
             after, noted, logs = _origin(there, found, root, before.url)
             return Imported(self._artifact, "would update", after, before, None, noted, logs)
@@ -250,7 +250,9 @@ class _Update:
         here = checked_out(ws, self._artifact)
         parts = sorted(here.parts) if here.is_partial else [self._artifact]
         with _pointers_lock(ws):
-            _write(ws, self._artifact, pointer, origin)
+            # The pointer first: were it the origin, it would say that the update is done.
+            write_pointer(ws.worktree, self._artifact, pointer)
+            write_origin(ws.worktree, self._artifact, origin)
         paths = [os.fsdecode(on_disk(ws.worktree, part)) for part in parts]
         restored = checkout(ws, paths, force=force, progress=progress)
         stage_paths(ws, _files(self._artifact))
@@ -259,9 +261,25 @@ class _Update:
             self._artifact, state, origin, before, pointer, noted, logs, brought.moved, restored
         )
 
-    def _refuse_changed(self) -> None:
+    def _up_to_date(self, *, dry_run: bool, progress: Progress | None) -> Imported:
+        """Nothing is new there; but an update that was interrupted may be finished."""
+        ws, before = self._ws, self._before
+        pointer = read_pointer(ws.worktree, self._artifact)
+        whole = checked_out(ws, self._artifact).whole
+        is_its = pointer is not None and pointer.root == before.root and not dry_run
+        if is_its:
+            stage_paths(ws, (pointer_path(self._artifact), origin_path(self._artifact)))
+        if not is_its or whole is None or whole.digest == before.root.raw:
+            return Imported(self._artifact, "up to date", before, before)
+        path = os.fsdecode(on_disk(ws.worktree, self._artifact))
+        restored = checkout(ws, [path], progress=progress)
+        return Imported(self._artifact, "updated", before, before, pointer, restored=restored)
+
+    def _refuse_changed(self, root: Digest) -> None:
+        pointer = read_pointer(self._ws.worktree, self._artifact)
+        if pointer is not None and pointer.root == root:
+            return  # an interrupted update goes on; its checkout loses nothing either
         status = artifact_status(self._ws, self._artifact)
-        pointer = status.pointer
         added = pointer is None or pointer.root != self._before.root
         if added or any(change.how != "deleted" for change in status.changes) or status.odd:
             raise UsageError(

@@ -175,6 +175,41 @@ def test_what_was_changed_here_is_not_written_over(place: Path) -> None:
     assert (ours / "data/new.txt").read_text() == "new"
 
 
+@pytest.mark.parametrize("files", [["data.prov"], ["data.prov", "data.prov.origin"]])
+def test_an_update_that_was_interrupted_is_finished(place: Path, files: list[str]) -> None:
+    theirs, ours = place / "theirs", place / "ours"
+    ok(ours, "import", "../theirs", "data")
+    git(ours, "commit", "-qm", "import")
+    other = place / "other"
+    shutil.copytree(ours, other, symlinks=True)
+    change(theirs, {"data/new.txt": "new"})
+    ok(other, "update")
+    for name in files:  # what the update had written before it was killed
+        shutil.copy(other / name, ours / name)
+    if len(files) > 1:  # the data was in the store before the files that name it
+        store, known = ours / ".git/gitprov", other / ".git/gitprov"
+        shutil.copytree(known / "packs", store / "packs", dirs_exist_ok=True)
+        shutil.copy(known / "index.db", store / "index.db")
+    (done,) = ok(ours, "update", "--json").json["artifacts"]
+    assert done["state"] == "updated"
+    assert (ours / "data/new.txt").read_text() == "new"
+    assert origin_of(ours / "data") == origin_of(other / "data")
+    staged = git(ours, "diff", "--cached", "--name-only").splitlines()
+    assert staged == ["data.prov", "data.prov.origin"]
+    assert ok(ours, "update").out == "up to date  data\n"
+
+
+def test_an_interrupted_update_still_loses_nothing(place: Path) -> None:
+    theirs, ours = place / "theirs", place / "ours"
+    ok(ours, "import", "../theirs", "data")
+    git(ours, "commit", "-qm", "import")
+    change(theirs, {"data/a.txt": "theirs"})
+    shutil.copy(theirs / "data.prov", ours / "data.prov")
+    (ours / "data/a.txt").write_text("mine")
+    refused(ours, "update", code=2, says="changes would be lost")
+    assert (ours / "data/a.txt").read_text() == "mine"
+
+
 def test_the_addresses_that_others_have_written_are_asked_once_agreed(place: Path) -> None:
     ours = place / "ours"
     ok(ours, "import", "../theirs", "data")
