@@ -92,6 +92,8 @@ def fsck_remote(
         UnavailableError: the remote cannot be reached, or nothing was pushed to it.
         MalformedError: its marker is damaged, and it is not to be repaired.
     """
+    stats = ws.store.stats()
+    meter.found(0, int((stats.packed_bytes + stats.object_bytes) * (sample or 1)))
     store = fsck(
         ws, sample=sample, quarantine=mend, progress=lambda size: meter.done(0, size)
     ).problems

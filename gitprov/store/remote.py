@@ -228,14 +228,23 @@ class Remote:
         before = set(self._numbers) - self.announced
         self.read_notices()
         lost = bool(before & self.announced or before - self.list_indexes().keys())
-        for pack in mine:
-            try:
-                self.transport.get_range(pack_name(pack), 0, 1)
-            except MissingError:
-                self.transport.delete([index_name(pack)])
-                self._vanished.add(pack)
-                lost = True
-        return lost
+        written = list(mine)
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            swept = [
+                pack
+                for pack, is_there in zip(written, pool.map(self._has_pack, written), strict=True)
+                if not is_there
+            ]
+        self.transport.delete([index_name(pack) for pack in swept])
+        self._vanished.update(swept)
+        return lost or bool(swept)
+
+    def _has_pack(self, pack_id: str) -> bool:
+        try:
+            self.transport.get_range(pack_name(pack_id), 0, 1)
+        except MissingError:
+            return False
+        return True
 
     def set_vanished(self, pack_id: str) -> None:
         """Is told that a pack is not there, although it has an index."""

@@ -153,6 +153,23 @@ def test_what_a_clone_needs_that_is_listed_stays(team: Path) -> None:
     pulls(team, [str(team.parent / "nas")], name="second")
 
 
+def test_what_a_repository_needs_whose_commits_were_fetched_stays(team: Path) -> None:
+    other = clone(team, team.parent / "other")
+    ok(other, "init", "--no-hooks")
+    ok(other, "remote", "add", "team", str(team.parent / "nas"))
+    ok(other, "pull")
+    put(other, 3)
+    ok(other, "push")
+    address = other.as_uri()
+    refused(team, "gc", "--remote", "--clone", address, code=3, says="has not fetched")
+    git(team, "fetch", "-q", address, "main")
+    (team / ".git/FETCH_HEAD").unlink()  # no ref of this clone names them
+    done = ok(team, "gc", "--remote", "--clone", address, "--json").json
+    assert len(ok(team, "gc", "--remote", "--json").json["packs"]) == len(done["packs"]) + 2
+    ok(team, "gc", "--remote", "--clone", address, *NOW)
+    pulls(other, [str(team.parent / "nas")])
+
+
 def test_a_pack_of_which_little_is_needed_is_copied(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "team")
     ok(repo, "init", "--no-hooks")
