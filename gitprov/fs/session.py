@@ -17,7 +17,6 @@ from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, UnavailableError, UsageError, VerificationError
 from gitprov.fs.git_file import open_git_file
 from gitprov.git.repo import check_rev
-from gitprov.ops.elsewhere import cache_folder, open_elsewhere
 from gitprov.ops.pointers import pointer_paths
 from gitprov.ops.reading import Blob, DataReader
 from gitprov.ops.remote_reading import RemoteReader
@@ -157,6 +156,9 @@ class Session:
     def _opened(self) -> _Live:
         with contextlib.ExitStack() as stack:
             if self._is_url:
+                # What fetches a clone takes longer to load than a file to read.
+                from gitprov.ops.elsewhere import cache_folder, open_elsewhere
+
                 cache = cache_folder(os.environ)
                 there = open_elsewhere(self.place, cwd=os.getcwd(), cache=cache, rev=self._rev)
                 found = stack.enter_context(there)
