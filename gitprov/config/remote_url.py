@@ -12,14 +12,27 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from gitprov.core.paths import printable
 from gitprov.errors import UsageError
 
-Scheme = Literal["file", "s3", "gs", "az", "http", "https", "ssh"]
+Scheme = Literal["file", "s3", "gs", "az", "http", "https", "ssh", "fsspec"]
 
-SCHEMES = "s3:// gs:// az:// http:// https:// ssh:// sftp:// file://, or the path of a folder"
+SERVERS = ("ftp", "hdfs", "root", "smb", "webdav", "webhdfs")
+"""Reached through fsspec: the address names a server, which is shown a password."""
+
+SERVICES = (
+    *("abfs", "adl", "box", "dbfs", "dropbox", "gdrive", "hf", "lakefs", "oci", "oss", "tos"),
+)
+"""Reached through fsspec: the address names a bucket or a folder of a service that is known."""
+
+SCHEMES = (
+    "s3:// gs:// az:// http:// https:// ssh:// sftp:// file://, or the path of a folder; through "
+    f"fsspec {' '.join(f'{one}://' for one in sorted((*SERVERS, *SERVICES)))}"
+)
 
 _MAX_URL = 1000
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,63}", re.ASCII)
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,221}", re.ASCII)
+_FSSPEC_HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?", re.ASCII)
+_FSSPEC_PATH = re.compile(r"[A-Za-z0-9._~/+=@-]*", re.ASCII)
 _STARTS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 
 
@@ -28,12 +41,12 @@ class RemoteUrl:
     """An address in its parts. `parse(str(url)) == url`.
 
     Attributes:
-        scheme: how it is reached; `sftp` is read as `ssh`.
+        scheme: how it is reached; `sftp` is read as `ssh`, and `fsspec` knows many more.
         host: the server, or the bucket or container of an object store; "" for a folder.
-        path: of a folder and of ssh from the root; of an object store the prefix without a slash at
-            either end.
-        user: of ssh.
+        path: of a folder and of ssh from the root; else the prefix without a slash at either end.
+        user: of ssh and of a server that fsspec reaches.
         port: where one is named.
+        protocol: what fsspec calls it; "" for all that needs no fsspec.
     """
 
     scheme: Scheme
@@ -41,6 +54,12 @@ class RemoteUrl:
     path: str
     user: str | None = None
     port: int | None = None
+    protocol: str = ""
+
+    @property
+    def names_a_server(self) -> bool:
+        """Whether a server is named that is shown a password: a tracked file may not do that."""
+        return self.protocol in SERVERS
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -95,7 +114,21 @@ class RemoteUrl:
                     f"{scheme}:// is followed by the name of a bucket: {scheme}://BUCKET/PREFIX"
                 )
             return cls(cast("Scheme", scheme), parts.netloc, _prefix(parts.path))
+        if scheme in SERVERS or scheme in SERVICES:
+            return cls._through_fsspec(scheme, parts, port)
         raise UsageError(f"remotes of the kind {scheme}:// are not known", hint=f"known: {SCHEMES}")
+
+    @classmethod
+    def _through_fsspec(cls, scheme: str, parts: SplitResult, port: int | None) -> Self:
+        # fsspec looks for `::`, `*`, `?`, `[` and more in what it is given.
+        if not _FSSPEC_PATH.fullmatch(parts.path):
+            raise UsageError(f"the path of {scheme}:// holds another character than A-Z0-9._~/+=@-")
+        host = parts.netloc if scheme in SERVICES else parts.hostname or ""
+        if not _FSSPEC_HOST.fullmatch(host):
+            raise UsageError(f"{printable(host)[:80]!r} names no place of {scheme}://")
+        if parts.username is not None and not _USER.fullmatch(parts.username):
+            raise UsageError("the user in the address of a remote is no user's name")
+        return cls("fsspec", host, _prefix(parts.path), parts.username, port, scheme)
 
     def __str__(self) -> str:
         if self.scheme == "file":
@@ -106,7 +139,7 @@ class RemoteUrl:
         # A space is fine in a path of ssh; what would end the path of a URL is written as it was.
         path = self.path.replace("%", "%25").replace("?", "%3F").replace("#", "%23")
         slash = "/" if path and not path.startswith("/") else ""
-        return f"{self.scheme}://{user}{host}{port}{slash}{path}"
+        return f"{self.protocol or self.scheme}://{user}{host}{port}{slash}{path}"
 
 
 def _refuse_secrets(scheme: str, parts: SplitResult) -> None:
@@ -121,7 +154,7 @@ def _refuse_secrets(scheme: str, parts: SplitResult) -> None:
         )
 
 
-_WITH_USER = {"ssh", "sftp"}
+_WITH_USER = {"ssh", "sftp", *SERVERS}
 
 
 def _check_host(host: str) -> None:

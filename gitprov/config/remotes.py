@@ -178,12 +178,25 @@ def _remote(
         changes[key] = _checked(name, key, value, file)
         if key == "url":
             changes["shared"] = tracked
-            if tracked and cast("str", changes["url"]).startswith("/"):
-                raise UsageError(
-                    f"{file} may not set {name} to a folder: a tracked file cannot choose folders",
-                    hint=f"say it for this clone: gitprov remote add {remote.name} FOLDER",
-                )
+            if tracked:
+                _check_shared(name, cast("str", changes["url"]), remote.name)
     return replace(remote, **changes)  # type: ignore[arg-type]  # each is checked above
+
+
+def _check_shared(name: str, text: str, remote: str) -> None:
+    """A tracked file comes from whoever can push."""
+    url = RemoteUrl.parse(text)
+    if url.scheme == "file":
+        raise UsageError(
+            f"{_TRACKED} may not set {name} to a folder: a tracked file cannot choose folders",
+            hint=f"say it for this clone: gitprov remote add {remote} FOLDER",
+        )
+    if url.names_a_server:
+        raise UsageError(
+            f"{_TRACKED} may not set {name} to {url.protocol}://: a tracked file cannot choose "
+            "which server is shown a password",
+            hint=f"say it for this clone: gitprov remote add {remote} {url}",
+        )
 
 
 def _checked(name: str, key: str, value: Json, file: str) -> object:

@@ -89,6 +89,12 @@ def add_remote(
             "cannot choose folders",
             hint=f"gitprov remote add {name} {parsed}",
         )
+    if shared and parsed.names_a_server:
+        raise UsageError(
+            f"{parsed.protocol}:// cannot be shared: a tracked file cannot choose which server is "
+            "shown a password",
+            hint=f"gitprov remote add {name} {parsed}",
+        )
     _refuse_taken(ws, name, shared=shared)
     made = parsed.scheme == "file" and _make_folder(parsed.path)
     says = {"url": str(parsed), **options}

@@ -55,8 +55,17 @@ def _ssh(
     return SftpTransport(url, environ, patience)
 
 
+def _through_fsspec(
+    url: RemoteUrl, _: Mapping[str, str], environ: Mapping[str, str], patience: Patience
+) -> Transport:
+    from gitprov.store.transport_fsspec import open_fsspec  # fsspec, an extra
+
+    return open_fsspec(url, environ, patience)
+
+
 _OPENERS: dict[str, Opener] = {
     "file": _folder,
     "ssh": _ssh,
+    "fsspec": _through_fsspec,
     **dict.fromkeys(("s3", "gs", "az", "http", "https"), _object),
 }

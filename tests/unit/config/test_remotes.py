@@ -3,7 +3,7 @@
 import pytest
 
 from gitprov.config import Config
-from gitprov.config.remote_url import RemoteUrl
+from gitprov.config.remote_url import SERVERS, SERVICES, RemoteUrl
 from gitprov.config.remotes import RemotesConfig, check_remote_name
 from gitprov.core.canonical import Json
 from gitprov.errors import UsageError
@@ -23,6 +23,10 @@ GOOD = {
     "ssh://[::1]:22/x": "ssh://[::1]:22/x",
     "ssh://host/with%20space": "ssh://host/with space",
     "ssh://host/a%3Fb%23c%25d": "ssh://host/a%3Fb%23c%25d",
+    "ftp://me@files.example:2121//pub/x/": "ftp://me@files.example:2121/pub/x",
+    "FTP://files.example": "ftp://files.example",
+    "hf://datasets/us/our-data@main": "hf://datasets/us/our-data@main",
+    "abfs://container/x": "abfs://container/x",
 }
 
 
@@ -46,6 +50,9 @@ SECRET = "hunter2"
         f"s3://bucket/x?X-Amz-Signature={SECRET}",
         f"https://host/x?sig={SECRET}",
         f"https://host/x#{SECRET}",
+        f"ftp://me:{SECRET}@host/x",
+        f"webdav://{SECRET}:x@host/x",
+        f"abfs://{SECRET}@container/x",
     ],
 )
 def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(text: str) -> None:
@@ -57,7 +64,7 @@ def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(text: str) -
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "-", "-x", "--upload-pack=x", "relative/folder", "/", "/a/../b", "ftp://host/x"),
+        *("", "-", "-x", "--upload-pack=x", "relative/folder", "/", "/a/../b", "xyz://host/x"),
         *("s3://", "s3:///x", "s3://a/../b", "s3://bucket:1/x", "s3://-x/y", "gdrive:x", "://x"),
         *("ssh://host", "ssh://-oProxyCommand=x/y", "ssh://-x@host/y", "ssh:///x", "https://"),
         *("https://-x/", "https://h:99999/", "http://h:x/", "file://host/x", "file:///", "s3:b"),
@@ -68,6 +75,36 @@ def test_an_address_that_holds_a_secret_is_refused_and_not_repeated(text: str) -
 def test_an_address_that_cannot_be_used_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         RemoteUrl.parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("simplecache::ftp://h/x", "ftp::file:///etc", "zip://x::ftp://h/x", "ftp://h/x::file:"),
+        *("local:///etc", "memory://x", "dir:///etc", "cached://x", "reference://x", "data://x"),
+        *("generic://x", "libarchive://x", "jupyter://h/x", "git://x/y", "github://o:r@m/x"),
+        *("gitprov://x", "filecache://h/x", "blockcache://h/x", "tar://x", "zip://x", "dask://x"),
+        *("ftp://h/*", "ftp://h/[a]", "ftp://h/a b", "ftp://h/%2e%2e/x", "ftp://h/../x", "hf://"),
+        *("ftp://", "ftp:///x", "ftp://-h/x", "ftp://-x@h/y", "smb://h/{a,b}", "hf://a:b/c"),
+    ],
+)
+def test_fsspec_is_handed_no_address_that_leads_elsewhere(text: str) -> None:
+    with pytest.raises(UsageError):
+        RemoteUrl.parse(text)
+
+
+@pytest.mark.parametrize("scheme", SERVERS)
+def test_a_tracked_file_names_no_server_that_is_shown_a_password(scheme: str) -> None:
+    section: dict[str, Json] = {"a": {"url": f"{scheme}://evil.example/x"}}
+    with pytest.raises(UsageError, match="cannot choose which server is shown a password"):
+        RemotesConfig.of(section, {})
+    assert RemotesConfig.of({}, section).remotes["a"].url == f"{scheme}://evil.example/x"
+
+
+@pytest.mark.parametrize("scheme", SERVICES)
+def test_a_tracked_file_may_name_a_bucket_of_a_service(scheme: str) -> None:
+    section: dict[str, Json] = {"a": {"url": f"{scheme}://bucket/x"}}
+    assert RemotesConfig.of(section, {}).remotes["a"].shared
 
 
 @pytest.mark.parametrize("name", ["", "-x", "A", "a b", "a/b", ".a", "a" * 64, "ä", "a\n"])
