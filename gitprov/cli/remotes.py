@@ -1,5 +1,7 @@
-"""The commands about remotes: remote add, list, remove, default."""
+"""The commands about remotes: remote add, list, remove, default, index."""
 
+import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +12,7 @@ from gitprov.cli.options import (
     examples,
     json_option,
     note,
+    plural,
     quiet_option,
     say,
     shown,
@@ -37,7 +40,7 @@ name_argument = click.argument("name")
 @json_option
 @click.pass_context
 def remote(context: click.Context, as_json: bool) -> None:
-    """List the remotes, or change them: folders, S3, Google, Azure, ssh, web servers.
+    """List the remotes, or change them: folders, S3, Google, Azure, ssh, web servers, and fsspec's.
 
     Credentials come from where their own tools keep them (environment, profile, agent), and stand
     in no file of gitprov's.
@@ -54,6 +57,7 @@ def remote(context: click.Context, as_json: bool) -> None:
         "gitprov remote add minio s3://bucket --endpoint https://minio.example --profile lab",
         "gitprov remote add box ssh://me@host.example/srv/project",
         "gitprov remote add mirror https://data.example/project     # can only be read",
+        "gitprov remote add old ftp://files.example/project         # and more: what fsspec knows",
     ),
 )
 @name_argument
@@ -154,6 +158,33 @@ def default(name: str | None, as_json: bool, quiet: bool) -> None:
         emit_json("remote-default", {"default": chosen.name, "url": chosen.url})
     elif done is None or not quiet:
         say(f"{chosen.name}  {chosen.url}")
+
+
+@remote.command(
+    short_help="Let a web server stand in for a remote.",
+    epilog=examples("gitprov remote index nas     # then serve its folder over https://"),
+)
+@name_argument
+@json_option
+@quiet_option
+def index(name: str, as_json: bool, quiet: bool) -> None:
+    """Write the list of what the remote NAME has beside it, for those who read it over http(s)://.
+
+    A web server cannot say what it has. Once the list is there, every push keeps it fresh.
+    """
+    from gitprov.ops.remote_index import index_remote
+    from gitprov.ops.remote_setup import remotes_config
+    from gitprov.store.transports import open_transport
+
+    with workspace() as ws:
+        chosen = remotes_config(ws).chosen(name)
+        transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
+        with closing(transport):
+            done = index_remote(ws, chosen.name, transport)
+    if as_json:
+        emit_json("remote-index", {"url": done.url, "objects": done.objects})
+    elif not quiet:
+        say(f"listed {plural(done.objects, 'object')} of {done.url}; every push keeps it fresh")
 
 
 def _list(*, as_json: bool) -> None:

@@ -20,6 +20,7 @@ from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
+from gitprov.store.remote_listing import refresh_listing
 from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -108,6 +109,8 @@ def push(
         told = None if meter is None else meter.done
         # All that is wanted: what is there may be announced for removal meanwhile.
         done = send(remote, ws.store, wanted, jobs=jobs, sent=told)
+        # Also when nothing was sent: the push before may have died before it came this far.
+        refresh_listing(transport)
         taken = kept - remote.has(kept)
         if taken:
             raise _missing([one.digest for one in taken], announced=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from gitprov.errors import MalformedError, UnavailableError, UsageError
 
 LIST_NAME = "list"
-"""Where a remote that cannot list (plain HTTP) has its listing, if somebody wrote one there."""
+"""Where a remote that cannot list (plain HTTP) has its listing: see `store.remote_listing`."""
 
 MAX_LIST_BYTES = 256 << 20
 
@@ -127,6 +127,13 @@ class Transport(Protocol):
         Returns:
             Whether it was written; False when there was one of this name, which stays as it is. Of
             several that write the same name at once, one is told True.
+        """
+        ...
+
+    def replace(self, name: str, data: Source) -> None:
+        """Writes an object, over what has its name: who reads finds the old one or the new one.
+
+        For the one object that changes, the list of `store.remote_listing`.
         """
         ...
 

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NoReturn
 
 from gitprov.core.paths import show
@@ -41,6 +41,10 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
+
+_Give = Callable[[int, tuple[int, str], tuple[int, str]], bool]
+"""Gives an open file its name; both are a folder and a name in it."""
+
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_OURS = {errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
@@ -116,17 +120,11 @@ class FolderTransport(Transport):
 
     def put(self, name: str, data: Source) -> bool:
         """See `Transport`."""
-        *folders, last = check_name(name).split("/")
-        try:
-            folder = self._folder(folders, make=True)
-            try:
-                if _is_there(folder, last, name):
-                    return False
-                return self._write(folder, last, data)
-            finally:
-                os.close(folder)
-        except OSError as exc:
-            self._not_written(exc, name)
+        return self._put(name, data, _link)
+
+    def replace(self, name: str, data: Source) -> None:
+        """See `Transport`."""
+        self._put(name, data, None)
 
     def delete(self, names: Iterable[str]) -> None:
         """See `Transport`."""
@@ -150,6 +148,20 @@ class FolderTransport(Transport):
         if self._root >= 0:
             os.close(self._root)
             self._root = -1
+
+    def _put(self, name: str, data: Source, give: _Give | None) -> bool:
+        """Writes an object aside and gives it its name, which may be taken when `give` is None."""
+        *folders, last = check_name(name).split("/")
+        try:
+            folder = self._folder(folders, make=True)
+            try:
+                if _is_there(folder, last, name) and give is not None:
+                    return False
+                return self._write(folder, last, data, give or _rename)
+            finally:
+                os.close(folder)
+        except OSError as exc:
+            self._not_written(exc, name)
 
     def _folder(self, parts: Sequence[str], *, make: bool = False) -> int:
         """Opens a folder step by step."""
@@ -228,7 +240,7 @@ class FolderTransport(Transport):
                 finally:
                     os.close(below)
 
-    def _write(self, folder: int, last: str, data: Source) -> bool:
+    def _write(self, folder: int, last: str, data: Source, give: _Give) -> bool:
         aside = self._folder([TEMPORARY], make=True)
         temporary = f"{os.getpid()}-{os.urandom(8).hex()}"
         try:
@@ -237,7 +249,7 @@ class FolderTransport(Transport):
             try:
                 _fill(file, data)
                 os.fsync(file)
-                made = _link(file, (aside, temporary), (folder, last))
+                made = give(file, (aside, temporary), (folder, last))
             finally:
                 os.close(file)
                 with contextlib.suppress(OSError):  # it may have been renamed
@@ -297,6 +309,11 @@ def _fill(file: int, data: Source) -> None:
     with source:
         while part := source.read(_COPY):
             write_all(file, part)
+
+
+def _rename(_: int, source: tuple[int, str], target: tuple[int, str]) -> bool:
+    os.rename(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0])
+    return True
 
 
 def _link(file: int, source: tuple[int, str], target: tuple[int, str]) -> bool:

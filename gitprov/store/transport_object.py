@@ -271,6 +271,18 @@ class ObjectTransport(Transport):
             # Two at once may both write, here: the same bytes under the same name.
             return self._ask(look_and_put, name, writing=True)
 
+    def replace(self, name: str, data: Source) -> None:
+        """See `Transport`."""
+        check_name(name)
+        if self.read_only:
+            raise read_only(self._place.where)
+        body = _content(data)
+
+        async def write() -> None:
+            await self._obstore.put_async(self._place.writing, name, body, use_multipart=False)
+
+        self._ask(write, name, writing=True)
+
     def delete(self, names: Iterable[str]) -> None:
         """See `Transport`."""
         if self.read_only:
@@ -300,7 +312,7 @@ class ObjectTransport(Transport):
         except MissingError as exc:
             raise UnavailableError(
                 f"{self.url} has no list of its objects, and a web server cannot make one",
-                hint=f"the object {LIST_NAME!r} would hold it, one line `SIZE NAME` for each",
+                hint="`gitprov remote index NAME`, where it can be written to, makes one",
             ) from exc
         for one in read_list(data, self._place.where):
             if not prefix or one.name.startswith(prefix + "/"):

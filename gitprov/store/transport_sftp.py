@@ -120,16 +120,26 @@ class SftpTransport(Transport):
 
     def put(self, name: str, data: Source) -> bool:
         """See `Transport`. sshd renames only where nothing is, since it links and unlinks."""
+        return self._put(name, data, over=False)
+
+    def replace(self, name: str, data: Source) -> None:
+        """See `Transport`. Through an extension that OpenSSH has had since 2008."""
+        self._put(name, data, over=True)
+
+    def _put(self, name: str, data: Source, *, over: bool) -> bool:
         path = self._path(check_name(name))
 
         def write(sftp: Any) -> bool:
-            if self._is_there(sftp, path, name):
+            if self._is_there(sftp, path, name) and not over:
                 return False
             self._make_folder(sftp, os.path.dirname(path))
             temporary = self._temporary(sftp)
             try:
                 with _source(data) as source:
                     _send(self._connection.fsync, sftp, source, temporary)
+                if over:
+                    sftp.posix_rename(temporary, path)
+                    return True
                 if self._renamed(sftp, temporary, path, name):
                     return True
             except OSError as exc:

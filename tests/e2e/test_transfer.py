@@ -17,6 +17,7 @@ from gitprov.platform.http import Http
 from tests.conftest import SOAK
 from tests.support.cli import GITPROV, gitprov, ok
 from tests.support.repos import configure, git, isolated_environment, make_repo, write
+from tests.support.servers import web_server
 
 if TYPE_CHECKING:
     from tests.support.servers import Server
@@ -251,6 +252,37 @@ def test_two_clones_push_at_once_and_nothing_is_lost(owner: Path, tmp_path: Path
     add_remote(third, str(tmp_path / "nas"))
     ok(third, "pull")
     assert len([*(third / "more").iterdir()]) == 100
+
+
+def test_a_web_server_stands_in_for_a_remote_once_it_has_a_list(
+    owner: Path, tmp_path: Path
+) -> None:
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    ended = gitprov(owner, "remote", "index", "team")
+    assert ended.code == 3
+    assert "nothing was pushed" in ended.err
+    ok(owner, "push")
+    with web_server(nas) as web:
+        other = colleague(owner)
+        ok(other, "remote", "add", "mirror", web.url)
+        ended = gitprov(other, "pull")
+        assert ended.code == 3
+        assert "has no list of its objects" in ended.err
+        assert "gitprov remote index NAME" in ended.err
+        assert ok(owner, "remote", "index", "team", "--json").json["objects"] == 5
+        ok(other, "pull")
+        assert same(owner, other)
+        write(owner, {"data/new.bin": b"new"})
+        ok(owner, "add", "data")
+        git(owner, "commit", "-q", "-m", "second")
+        ok(owner, "push")  # keeps the list fresh
+        git(other, "pull", "-q", str(owner), "main")
+        assert ok(other, "pull", "--json").json["files"] == 1
+        for verb in (("push",), ("remote", "index", "mirror")):
+            ended = gitprov(other, *verb)
+            assert ended.code == 2
+            assert "can only be read" in ended.err
 
 
 ROUNDS = 100 if SOAK else 6
