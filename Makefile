@@ -65,10 +65,10 @@ bench-tracker: $(READY) services ## measure the tracker with torch (a minute); w
 soak: $(READY) services ## the tests that run for minutes
 	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)
 
-services: $(READY) ## what tests like to have: Debian packages, nodes, an S3 server, sshd and torch in a cache; never fails
+services: $(READY) ## what tests like to have: Debian packages, nodes, servers for remotes and torch in a cache; never fails
 	@sh scripts/services.sh
 	@sh scripts/services_nodes.sh
-	@sh scripts/services_s3.sh
+	@sh scripts/services_remotes.sh
 	@PYTHON=$(PY) sh scripts/services_torch.sh
 
 devnet: $(READY) services ## the nodes, and what to do with them: gitprov devnet up

@@ -1,48 +1,15 @@
 #!/bin/sh
-# Puts the S3 server and the sshd that tests start into a cached folder; never fails.
-# Nothing is done, or printed, for what is there. Tests that miss it are skipped and say so.
+# Puts the servers that remotes are tested on into a cached folder: S3 (versitygw), Google's store (fake-gcs-server),
+# Azure's (Azurite) and sshd; never fails. Nothing is done, or printed, for what is there. Tests that miss one are
+# skipped and say so.
 set -u
 
-FOLDER=${GITPROV_SERVICES:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/gitprov/services}
 VERSITYGW=v1.8.0
+FAKE_GCS=v1.56.1
+AZURITE=3.35.0
 
-say() { echo "gitprov services: $*"; }
-
-mkdir -p "$FOLDER/bin" 2>/dev/null || { say "no S3 server: $FOLDER cannot be made"; exit 0; }
-
-# Two of us at once would build everything twice. The lock ends with this shell, whatever ends it.
-if command -v flock >/dev/null 2>&1; then
-    exec 9>"$FOLDER/lock" && flock 9
-fi
-
-# On the same file system as what is kept, so that nobody ever finds half a program.
-work=$(mktemp -d "$FOLDER/work.XXXXXX") || exit 0
-clean() { chmod -R u+w "$work" && rm -rf "$work"; }
-trap clean EXIT
-trap 'exit 130' INT TERM
-
-has() { [ "$(cat "$FOLDER/$1.version" 2>/dev/null)" = "$2" ]; }
-keep() { printf '%s\n' "$2" >"$FOLDER/$1.version"; }
-
-go_program() { # name version package replacement…
-    name=$1 version=$2 package=$3
-    shift 3
-    has "$name" "$version" && [ -x "$FOLDER/bin/$name" ] && return 0
-    command -v go >/dev/null 2>&1 || { say "$name is missing: there is no go"; return 0; }
-    say "building $name $version, once; this takes some minutes"
-    # A module of our own: `go install` refuses programs whose go.mod replaces something.
-    mkdir "$work/$name"
-    if (
-        cd "$work/$name" && go mod init services &&
-            for replacement in "$@"; do go mod edit -replace "$replacement" || exit 1; done &&
-            go get "$package@$version" &&
-            go build -trimpath -ldflags='-s -w' -o "$work/$name/built" "$package"
-    ) >"$work/$name.log" 2>&1; then
-        mv "$work/$name/built" "$FOLDER/bin/$name" && keep "$name" "$version"
-    else
-        say "$name is missing: $(tail -n 1 "$work/$name.log")"
-    fi
-}
+what="servers for remotes"
+. "$(dirname "$0")/services_common.sh"
 
 sshd() { # unpacked beside the others, not installed: no service starts, no account is made
     [ -x "$FOLDER/sshd/usr/sbin/sshd" ] && return 0
@@ -65,4 +32,6 @@ sshd() { # unpacked beside the others, not installed: no service starts, no acco
 
 sshd
 go_program versitygw "$VERSITYGW" github.com/versity/versitygw/cmd/versitygw
+go_program fake-gcs-server "$FAKE_GCS" github.com/fsouza/fake-gcs-server
+npm_packages azurite "Azurite is" "azurite@$AZURITE"
 exit 0

@@ -3,21 +3,15 @@
 # Nothing is done, or printed, for what is there. Tests that miss it are skipped and say so.
 set -u
 
-FOLDER=${GITPROV_SERVICES:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/gitprov/services}
 PYTHON=${PYTHON:-.venv/bin/python}
 PACKAGES="torch==2.9.1 safetensors==0.8.0 transformers==5.24.0 accelerate==1.15.0 lightning==2.6.6 mlflow-skinny==3.17.2 \
 opacus==1.6.0 pandas==3.1.1 pyarrow==26.0.1"
 NEEDED_GB=12
 
-say() { echo "gitprov services: $*"; }
+command -v "$PYTHON" >/dev/null 2>&1 || { echo "gitprov services: torch is missing: there is no $PYTHON"; exit 0; }
 
-command -v "$PYTHON" >/dev/null 2>&1 || { say "torch is missing: there is no $PYTHON"; exit 0; }
-mkdir -p "$FOLDER" 2>/dev/null || { say "torch is missing: $FOLDER cannot be made"; exit 0; }
-
-# Two of us at once would install everything twice. The lock ends with this shell, whatever ends it.
-if command -v flock >/dev/null 2>&1; then
-    exec 9>"$FOLDER/lock" && flock 9
-fi
+what="torch"
+. "$(dirname "$0")/services_common.sh"
 
 # Whether a folder holds the packages, and shares no package in another version with the virtual environment: tests
 # have both on their path. importlib-metadata is let off: mlflow wants an older one than the constraints name, and
@@ -39,20 +33,14 @@ sys.exit(
 )
 CHECK
 }
-keep() { printf '%s\n' "$PACKAGES" >"$FOLDER/torch.version"; }
 
-complete "$FOLDER/torch" && keep && exit 0
+complete "$FOLDER/torch" && keep torch "$PACKAGES" && exit 0
 
 free=$(df -Pk "$FOLDER" | awk 'NR == 2 { print int($4 / 1048576) }')
 if [ "${free:-0}" -lt "$NEEDED_GB" ]; then
     say "torch is missing: $FOLDER has ${free:-0} GB free, and installing it takes $NEEDED_GB"
     exit 0
 fi
-
-# On the same file system as what is kept, so that nobody ever finds half of it.
-work=$(mktemp -d "$FOLDER/work.XXXXXX") || exit 0
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
 
 say "installing torch and what trains with it, once; this takes some minutes and 8 GB"
 grep -v '^importlib-metadata==' constraints.txt >"$work/constraints.txt"
@@ -61,7 +49,7 @@ mkdir "$work/tmp"
 # shellcheck disable=SC2086 # the packages are words
 if TMPDIR="$work/tmp" "$PYTHON" -m pip install --disable-pip-version-check --no-compile --target "$work/torch" \
     --constraint "$work/constraints.txt" $PACKAGES >"$work/torch.log" 2>&1; then
-    rm -rf "$FOLDER/torch" "$FOLDER/torch.version" && mv "$work/torch" "$FOLDER/torch" && keep
+    rm -rf "$FOLDER/torch" "$FOLDER/torch.version" && mv "$work/torch" "$FOLDER/torch" && keep torch "$PACKAGES"
 else
     say "torch is missing: $(grep -m 1 '^ERROR' "$work/torch.log")"
 fi

@@ -8,12 +8,24 @@ from hypothesis import HealthCheck, settings
 
 # Fixtures: every test may ask for a real node.
 from tests.support import torch
+from tests.support.clouds import azure, google
 from tests.support.nodes import anvil, bitcoin_node, btcd, ethereum_node, kubo
-from tests.support.servers import s3_server, sshd
+from tests.support.servers import ftp_server, s3_server, sshd
 
 torch.offer()
 
-__all__ = ["anvil", "bitcoin_node", "btcd", "ethereum_node", "kubo", "s3_server", "sshd"]
+__all__ = [
+    "anvil",
+    "azure",
+    "bitcoin_node",
+    "btcd",
+    "ethereum_node",
+    "ftp_server",
+    "google",
+    "kubo",
+    "s3_server",
+    "sshd",
+]
 
 SOAK = os.environ.get("GITPROV_SOAK") == "1"
 

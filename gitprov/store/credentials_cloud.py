@@ -4,6 +4,7 @@ As with S3, the libraries would ask the machine's own role when they find none; 
 says `instance_metadata` lets them.
 """
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -15,16 +16,22 @@ _GOOGLE_FILES = (
     "GOOGLE_SERVICE_ACCOUNT_PATH",
 )
 _GOOGLE_KEYS = ("GOOGLE_SERVICE_ACCOUNT_KEY",)
-_AZURE_KEYS = (
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_ACCESS_KEY",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_SAS_TOKEN",
-    "AZURE_STORAGE_TOKEN",
+_AZURE_KEYS = {
+    "AZURE_STORAGE_ACCOUNT_KEY": "account_key",
+    "AZURE_STORAGE_ACCESS_KEY": "account_key",
+    "AZURE_STORAGE_SAS_KEY": "sas_key",
+    "AZURE_STORAGE_SAS_TOKEN": "sas_key",
+    "AZURE_STORAGE_TOKEN": "token",
+}
+_AZURE_LOGINS = (
     "AZURE_STORAGE_CLIENT_SECRET",
     "AZURE_CLIENT_SECRET",
     "AZURE_FEDERATED_TOKEN_FILE",
 )
+_NOBODY = json.dumps(
+    {"client_email": "", "disable_oauth": True, "private_key": "", "private_key_id": ""}
+)
+"""Without it obstore reads unsigned, and to write asks the machine's own role for a token."""
 
 
 def google_settings(
@@ -39,7 +46,7 @@ def google_settings(
     if "endpoint" in options:
         settings["base_url"] = options["endpoint"]
     if _is_true(environ, "GOOGLE_SKIP_SIGNATURE"):
-        return {**settings, "skip_signature": True}
+        return {**settings, "skip_signature": True, "service_account_key": _NOBODY}
     for name in _GOOGLE_FILES:
         if environ.get(name):
             key = "application_credentials" if name == _GOOGLE_FILES[0] else "service_account"
@@ -62,7 +69,7 @@ def google_settings(
 
 
 def azure_settings(options: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str | bool]:
-    """Returns what obstore's AzureStore is given; it reads the keys from the environment itself.
+    """Returns what obstore's AzureStore is given; a client's login it reads from the environment.
 
     Raises:
         UnavailableError: no account or no credentials, and the machine's own role may not be asked.
@@ -78,7 +85,10 @@ def azure_settings(options: Mapping[str, str], environ: Mapping[str, str]) -> di
         settings["endpoint"] = options["endpoint"]
     if _is_true(environ, "AZURE_SKIP_SIGNATURE"):
         return {**settings, "skip_signature": True}
-    if any(environ.get(name) for name in _AZURE_KEYS) or "instance_metadata" in options:
+    for name, key in _AZURE_KEYS.items():
+        if environ.get(name):
+            return {**settings, key: environ[name]}
+    if any(environ.get(name) for name in _AZURE_LOGINS) or "instance_metadata" in options:
         return settings
     if _is_true(environ, "AZURE_USE_AZURE_CLI"):
         return {**settings, "use_azure_cli": True}

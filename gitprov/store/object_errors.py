@@ -16,6 +16,9 @@ _MESSAGE = re.compile(r"<Message>([^<]{1,200})")
 _BUSY = {"408", "425", "429", "500", "502", "503", "504"}
 _NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 _NO_USER = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "ExpiredToken"}
+_ENDS_BEFORE = "Wanted range starting at"
+"""What obstore says itself when a server sends nothing for a range that begins at the end."""
+
 _SHOWN = 160
 _NO_ACCESS = "look at the keys' rights, and whether they are those of this remote"
 
@@ -61,7 +64,7 @@ def _by_status(
             f"there is no space left in {where}",
             hint="gitprov gc --remote frees what nothing refers to",
         )
-    if status == "416":
+    if status == "416" or _ENDS_BEFORE in said:
         return UnavailableError(
             f"{name} of {where} is cut short: it ends before what was asked for"
         )

@@ -1,4 +1,4 @@
-"""Real servers that remotes are tested on: S3 (versitygw), sshd, and a web server.
+"""Real servers that remotes are tested on: S3 (versitygw), sshd, FTP, and a web server.
 
 They run on loopback with folders of their own, so a test may look at what lies there. A server
 whose program is missing skips the test and says why.
@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -115,6 +116,27 @@ def start_sshd(folder: Path) -> Server:
     know(home, port, folder / "host.pub")
     environ = {"HOME": str(home), "USER": getpass.getuser()}
     return Server(port, folder / "files", environ, process)
+
+
+def start_ftp(folder: Path, *, write: bool = True) -> Server:
+    """Starts an FTP server with one user, whom a client finds in ~/.netrc."""
+    data, home = folder / "data", folder / "home"
+    data.mkdir(parents=True, exist_ok=True)
+    home.mkdir(exist_ok=True)
+    port = free_port()
+    process = start(
+        [
+            *(sys.executable, "-m", "pyftpdlib", "-i", "127.0.0.1", "-p", str(port)),
+            *("-d", str(data), "-u", ACCESS, "-P", SECRET, *(["-w"] if write else [])),
+        ],
+        folder=str(folder),
+        log="ftp.log",
+        answers=lambda: _listens(port),
+    )
+    netrc = home / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1\n  login {ACCESS}\n  password {SECRET}\n")
+    netrc.chmod(0o600)
+    return Server(port, data, {"HOME": str(home)}, process)
 
 
 def know(home: Path, port: int, key: Path) -> None:
@@ -239,5 +261,13 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An sshd that tests share: each makes a folder of its own in `folder`."""
     server = start_sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def ftp_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An FTP server that tests share: each makes a folder of its own in `folder`."""
+    server = start_ftp(tmp_path_factory.mktemp("ftp"))
     yield server
     server.kill()

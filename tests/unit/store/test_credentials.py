@@ -112,5 +112,6 @@ def test_azure_is_looked_for_in_its_places() -> None:
     with pytest.raises(UnavailableError, match="no credentials"):
         azure_settings({}, account)
     assert azure_settings({}, {**account, "AZURE_STORAGE_ACCOUNT_KEY": "k"}) == {
-        "account_name": "a"
+        "account_name": "a",
+        "account_key": "k",
     }
