@@ -255,12 +255,13 @@ def test_options_that_do_not_fit_are_refused(team: Path) -> None:
     refused(team, "fsck", "--remote", "nobody", code=2, says="nobody")
 
 
+@pytest.mark.timeout(1800)
 def test_killed_at_any_moment_the_next_repair_finishes(team: Path) -> None:
     nas = team.parent / "nas"
     flip_blocks(nas)
     flip_index(nas)
     chance = random.Random(11)
-    for _ in range(100 if SOAK else 5):
+    for _ in range(100 if SOAK else 4):
         process = subprocess.Popen(
             [GITPROV, "fsck", "--remote", "--repair"],
             cwd=team,

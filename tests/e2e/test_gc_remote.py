@@ -262,9 +262,10 @@ def test_something_needed_that_is_damaged_ends_it(team: Path) -> None:
     assert ok(team, "gc", "--remote", *NOW, "--json").json["removed"] == len(dead)
 
 
-ROUNDS = 40 if SOAK else 4
+ROUNDS = 40 if SOAK else 3
 
 
+@pytest.mark.timeout(1800)
 def test_pushes_that_race_with_collections_lose_nothing(team: Path) -> None:
     """The data of deleted branches is pushed again while a collection without grace removes it."""
     nas = team.parent / "nas"
@@ -306,6 +307,7 @@ def test_two_collections_at_once_lose_nothing(team: Path) -> None:
     pulls(team, [str(team.parent / "nas")])
 
 
+@pytest.mark.timeout(1800)
 def test_killed_at_any_moment_the_next_collection_finishes(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "team")
     ok(repo, "init", "--no-hooks")
@@ -316,7 +318,7 @@ def test_killed_at_any_moment_the_next_collection_finishes(tmp_path: Path) -> No
     ok(repo, "push", "--all")
     forget(repo, "side")
     chance = random.Random(3)
-    for _ in range(100 if SOAK else 5):
+    for _ in range(100 if SOAK else 4):
         process = run(repo, "gc", "--remote", *NOW)
         time.sleep(chance.uniform(0.1, 1.0))
         process.send_signal(signal.SIGKILL)
