@@ -41,8 +41,8 @@ class Meter:
 
 
 @contextlib.contextmanager
-def progress(title: str, *, quiet: bool = False) -> Iterator[Meter]:
-    """Gives a meter and shows it on stderr: bytes, files, rate, time left.
+def progress(title: str, *, quiet: bool = False, things: str = "files") -> Iterator[Meter]:
+    """Gives a meter and shows it on stderr: bytes, files (or other things), rate, time left.
 
     Nothing is drawn when stderr is no terminal, or when the work ends within half a second.
     """
@@ -51,7 +51,7 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Meter]:
         yield meter
         return
     ended = threading.Event()
-    drawer = threading.Thread(target=_draw, args=(title, meter, ended), daemon=True)
+    drawer = threading.Thread(target=_draw, args=(title, things, meter, ended), daemon=True)
     drawer.start()
     try:
         yield meter
@@ -60,7 +60,7 @@ def progress(title: str, *, quiet: bool = False) -> Iterator[Meter]:
         drawer.join()
 
 
-def _draw(title: str, meter: Meter, ended: threading.Event) -> None:
+def _draw(title: str, things: str, meter: Meter, ended: threading.Event) -> None:
     started = time.monotonic()
     if ended.wait(_DELAY_SECONDS):
         return
@@ -77,16 +77,16 @@ def _draw(title: str, meter: Meter, ended: threading.Event) -> None:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         task = bars.add_task(title, total=None, amount="")
         while not ended.wait(_REDRAW_SECONDS):
-            _update(bars, task, meter, time.monotonic() - started)
+            _update(bars, task, things, meter, time.monotonic() - started)
 
 
-def _update(bars: "Progress", task: "TaskID", meter: Meter, seconds: float) -> None:
+def _update(bars: "Progress", task: "TaskID", things: str, meter: Meter, seconds: float) -> None:
     by_bytes = meter.found_bytes > 0
     done = meter.done_bytes if by_bytes else meter.done_files
     total = meter.found_bytes if by_bytes else meter.found_files
     rate = human_size(int(meter.done_bytes / seconds))
     amount = (
         f"{human_size(meter.done_bytes)} of {human_size(meter.found_bytes)}, "
-        f"{meter.done_files:,} of {meter.found_files:,} files, {rate}/s"
+        f"{meter.done_files:,} of {meter.found_files:,} {things}, {rate}/s"
     )
     bars.update(task, completed=done, total=max(total, 1), amount=amount)

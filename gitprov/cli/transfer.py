@@ -60,8 +60,8 @@ class _Asked:
     def open(self, ws: "Workspace") -> "Transport":
         return _open(remotes_config(ws).chosen(self.remote))
 
-    def meter(self, title: str) -> AbstractContextManager[Meter]:
-        return progress(title, quiet=self.quiet or self.as_json)
+    def meter(self, title: str, things: str = "objects") -> AbstractContextManager[Meter]:
+        return progress(title, quiet=self.quiet or self.as_json, things=things)
 
     def paths(self, ws: "Workspace", texts: Sequence[str]) -> "list[RepoPath]":
         return [repo_path(ws.worktree, ws.cwd, text) for text in texts]
@@ -246,7 +246,7 @@ def pull(
             )
         restored = None
         if not asked.dry_run and not done.absent:
-            with asked.meter("restoring") as meter:
+            with asked.meter("restoring", "files") as meter:
                 restored = checkout(ws, paths, force=force, progress=meter)
         notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
     more: dict[str, Json] = {

@@ -58,7 +58,7 @@ class Found:
         """What of the artifact is meant."""
         assert self.leaf is not None  # noqa: S101  # the callers have looked
         where = RepoPath(self.leaf.path.encode())
-        return Part(leaf_entry(self.leaf), self.path.below(where))
+        return Part(leaf_entry(self.leaf), self.path.below(where), self.path)
 
 
 @dataclass(frozen=True, slots=True)

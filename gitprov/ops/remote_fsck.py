@@ -13,6 +13,7 @@ from gitprov.ops.remote_live import Scratch, followed, scratch
 from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer import REMOTE_CACHE
 from gitprov.ops.transfer_needs import parts_of_commits
+from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.remote import MARKER, Remote, Wanted, write_marker
 from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
 from gitprov.store.remote_fetch import Fetcher
@@ -97,14 +98,13 @@ def fsck_remote(
     store = fsck(
         ws, sample=sample, quarantine=mend, progress=lambda size: meter.done(0, size)
     ).problems
-    tmp = os.path.join(ws.store_path, "tmp")
+    partial = os.path.join(ws.store_path, PARTIAL)
     with (
         Remote(transport, os.path.join(ws.repo.data_dir, REMOTE_CACHE)) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,
         scratch(remote, pool, jobs) as place,
         ws.store.writer() as writer,
     ):
-        os.makedirs(tmp, exist_ok=True)
         writes = mend and not transport.read_only
         problems = _identify(remote, writes=writes)
         inspector = Inspector(remote, pool, jobs, lambda size: meter.done(0, size))
@@ -123,7 +123,7 @@ def fsck_remote(
             writer.commit()
             lost = {*repair(remote, found, ws.store, wanted, jobs=jobs)}
         if mend:
-            mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, tmp), store)
+            mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, partial), store)
         # A clone has what was asked for; what it lacks and the remote has is no damage.
         store = tuple(
             one

@@ -18,6 +18,8 @@ from gitprov.ops.transfer_needs import (
 )
 from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.local import LocalStore
+from gitprov.store.partial import FOLDER as PARTIAL
+from gitprov.store.partial import clear_old
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing
@@ -183,15 +185,15 @@ def fetch_parts(
         dry_run: whether to fetch manifests only, which say what would travel.
         meter: is told how it goes.
     """
-    tmp = os.path.join(store.root, "tmp")
+    partial = os.path.join(store.root, PARTIAL)
+    clear_old(partial)
     with (
         Remote(transport, indexes) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,
         store.writer() as writer,
     ):
         remote.connect(create=False)
-        os.makedirs(tmp, exist_ok=True)
-        fetcher = Fetcher(remote, writer, pool, jobs, tmp)
+        fetcher = Fetcher(remote, writer, pool, jobs, partial)
         # Manifests first, level by level: they say what else is needed.
         files = follow(store, fetcher, parts)
         lacking = files.keys() - store.has(files)

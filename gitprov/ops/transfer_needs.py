@@ -17,10 +17,17 @@ from gitprov.workspace import Workspace
 
 
 class Part(NamedTuple):
-    """A version of an artifact, and the path below it that is meant; all of it when empty."""
+    """A version of an artifact, and the path below it that is meant; all of it when empty.
+
+    Attributes:
+        top: the artifact.
+        below: a path in it.
+        path: the same path from the worktree's top on, for who reads errors.
+    """
 
     top: Entry
     below: bytes = b""
+    path: RepoPath | None = None
 
 
 def parts_of_commits(
@@ -54,7 +61,7 @@ def _chosen(artifacts: Sequence[tuple[RepoPath, Entry]], paths: Sequence[RepoPat
     for path, top in artifacts:
         versions.setdefault(path, []).append(top)
     return [
-        Part(top, part.below(artifact))
+        Part(top, part.below(artifact), part)
         for artifact, part in select(versions, paths)
         for top in versions[artifact]
     ]
@@ -137,7 +144,7 @@ def _tops(
 
     Where a manifest above a part cannot be had, the part is left out.
     """
-    versions: dict[bytes, bool] = {}
+    met: dict[RepoPath, bool] = {}
     for part in parts:
         entry: Entry | None = part.top
         known = True
@@ -152,10 +159,10 @@ def _tops(
             entry = find(loader(store), entry, [name])
         if entry is not None:
             yield entry
-        versions[part.below] = versions.get(part.below, False) or entry is not None or not known
-    for below, is_there in versions.items():
+        shown = part.path or RepoPath(part.below)
+        met[shown] = met.get(shown, False) or entry is not None or not known
+    for path, is_there in met.items():
         if not is_there:
             raise UsageError(
-                f"there is no {RepoPath(below)} in the artifact",
-                hint="gitprov ls ARTIFACT lists its files",
+                f"there is no {path} in the artifact", hint="gitprov ls ARTIFACT lists its files"
             )

@@ -1,7 +1,8 @@
 """Fetching from a remote: what arrives is checked before it enters the store."""
 
-import tempfile
-from collections.abc import Iterable, Mapping
+import contextlib
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -9,17 +10,19 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from gitprov.core.digest import Digest
-from gitprov.errors import MalformedError, VerificationError
+from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.manifest import Manifest
 from gitprov.platform.files import fault
 from gitprov.store.base import StoreWriter
+from gitprov.store.partial import discard, kept_chunks, partial_file
 from gitprov.store.remote import Place, Remote, Wanted
 from gitprov.store.remote_blocks import Blocks
 from gitprov.store.remote_send import Sent
 from gitprov.store.transport import MissingError
 
 _COMMIT_BYTES = 256 << 20
-"""So much is lost at most when a fetch is interrupted."""
+_COMMIT_SECONDS = 10.0
+"""So much, of small blobs, is lost at most when a fetch is killed. Each commit makes a pack."""
 
 _LOOKS = 8
 """So often a fetch looks again what the remote has, when a pack is not where it was."""
@@ -70,6 +73,8 @@ class Fetcher:
         self._remote, self._writer, self._folder = remote, writer, folder
         self._blocks = Blocks(remote, pool, jobs)
         self._uncommitted = 0
+        self._committed = time.monotonic()
+        self._finished: list[bytes] = []
         self.result = Fetched()
 
     def fetch(
@@ -92,7 +97,8 @@ class Fetcher:
         waiting = dict.fromkeys(wanted)
         for left in reversed(range(self._looks)):
             try:
-                self._bring(waiting, sent, sizes or {})
+                with self._keeping():
+                    self._bring(waiting, sent, sizes or {})
             except MissingError as exc:
                 if not left:
                     raise
@@ -101,7 +107,25 @@ class Fetcher:
                 break
             finally:
                 self.result.received_bytes = self._blocks.received
+        self._commit()
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """Keeps what has come when the remote is lost."""
+        try:
+            yield
+        except UnavailableError:
+            self._commit()
+            raise
+
+    def _commit(self) -> None:
+        """Only what is in the store has no need of its file any more."""
         self._writer.commit()
+        for digest in self._finished:
+            discard(self._folder, digest)
+        self._finished.clear()
+        self._uncommitted = 0
+        self._committed = time.monotonic()
 
     def _pack_is_missing(self, name: str) -> None:
         """A collection may have taken a pack away: what was live in it lies in another one now."""
@@ -132,18 +156,18 @@ class Fetcher:
             self._tell(sent, len(data))
         for one, place in large:
             try:
-                size = self._assemble(one, place, sizes.get(one.digest))
+                self._assemble(one, place, sizes.get(one.digest), sent)
             except (MalformedError, VerificationError) as exc:
+                discard(self._folder, one.digest)
                 self.result.wrong.append((one.digest, str(exc)))
-                size = 0
             del waiting[one]
-            self._tell(sent, size)
+            self._tell(sent, 0)
 
     def _tell(self, sent: Sent | None, size: int) -> None:
         self._uncommitted += size
-        if self._uncommitted >= _COMMIT_BYTES:
-            self._writer.commit()
-            self._uncommitted = 0
+        late = time.monotonic() - self._committed >= _COMMIT_SECONDS
+        if late or self._uncommitted >= _COMMIT_BYTES:
+            self._commit()
         if sent is not None:
             sent(1, size)
 
@@ -163,22 +187,29 @@ class Fetcher:
         else:
             self.result.objects += 1
 
-    def _assemble(self, one: Wanted, place: Place, expected: int | None) -> int:
+    def _assemble(self, one: Wanted, place: Place, expected: int | None, sent: Sent | None) -> None:
         """Puts a large blob together from its chunks, each checked, and the whole once more."""
         chunks = self._blocks.recipe(one, place, expected)
         size = sum(length for _, length in chunks)
         try:
-            with tempfile.TemporaryFile(dir=self._folder) as file:
+            with partial_file(self._folder, one.digest) as file:
                 whole = blake3(max_threads=blake3.AUTO)
-                for data in self._blocks.chunks(chunks):
+                here = 0
+                for data in kept_chunks(file, chunks):
+                    whole.update(data)
+                    here += 1
+                    _tell_bytes(sent, data)
+                for data in self._blocks.chunks(chunks[here:]):
                     whole.update(data)
                     file.write(data)
+                    _tell_bytes(sent, data)
                 file.flush()
                 self._keep(one, file, size, whole.digest())
         except OSError as exc:
             raise fault(exc, "write", self._folder) from exc
+        self._finished.append(one.digest)
         self.result.objects += 1
-        return size
+        self._uncommitted += size
 
     def _keep(self, one: Wanted, file: BinaryIO, size: int, digest: bytes) -> None:
         if one.is_manifest:
@@ -192,6 +223,11 @@ class Fetcher:
             raise VerificationError("its chunks together have another digest")
         path = f"/proc/self/fd/{file.fileno()}"
         self._writer.add_file(path, fd=file.fileno(), size=size, link="copy")
+
+
+def _tell_bytes(sent: Sent | None, data: bytes) -> None:
+    if sent is not None:
+        sent(0, len(data))
 
 
 def refuse_wrong(fetched: Fetched, url: str) -> None:

@@ -1,7 +1,9 @@
 """A team shares data: pushed by one, pulled by another; killed, raced, refused, damaged."""
 
+import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -15,7 +17,7 @@ from gitprov.core import car, cid
 from gitprov.devnet.nodes import Node
 from gitprov.platform.http import Http
 from tests.conftest import SOAK
-from tests.support.cli import GITPROV, gitprov, ok
+from tests.support.cli import GITPROV, gitprov, ok, refused
 from tests.support.repos import configure, git, isolated_environment, make_repo, write
 from tests.support.servers import web_server
 
@@ -119,6 +121,37 @@ def test_a_part_is_pulled_alone(owner: Path, tmp_path: Path) -> None:
     assert done["objects"] == len(list((owner / "data/3").iterdir())) + 2  # and two manifests
     assert [path.name for path in (other / "data").iterdir()] == ["3"]
     assert not (other / "model.bin").exists()
+
+
+def test_a_part_is_pushed_and_fetched_alone(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    files = len(list((owner / "data/3").iterdir()))
+    assert ok(owner, "push", "-p", "data/3", "--json").json["objects"] == files + 2
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    (other / "deep").mkdir()
+    assert ok(other / "deep", "fetch", "-p", "../data/3/3.bin", "--json").json["objects"] == 3
+    assert ok(other, "pull", "data/3", "--json").json["files"] == files
+    ended = gitprov(other, "pull", "data")
+    assert ended.code == 3
+    assert "neither here nor there" in ended.err
+    for path, says in (("data/none", "there is no data/none"), ("none", "none is no artifact")):
+        refused(other, "fetch", "--path", path, code=2, says=says)
+        refused(owner, "push", "--path", path, code=2, says=says)
+
+
+def test_pull_goes_by_the_pointers_of_the_worktree(owner: Path, tmp_path: Path) -> None:
+    """A pointer that was taken from another commit, or lies in a merge, is not committed yet."""
+    add_remote(owner, str(tmp_path / "nas"))
+    write(owner, {"data/0/new.bin": "new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "second")
+    ok(owner, "push", "--all")
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    git(other, "checkout", "-q", "HEAD~1", "--", "data.prov")
+    assert ok(other, "pull", "data.prov", "--json").json["files"] == 300
+    assert not (other / "data/0/new.bin").exists()
 
 
 def test_what_nobody_pushed_is_named_and_the_rest_comes(owner: Path, tmp_path: Path) -> None:
@@ -285,39 +318,113 @@ def test_a_web_server_stands_in_for_a_remote_once_it_has_a_list(
             assert "can only be read" in ended.err
 
 
-ROUNDS = 100 if SOAK else 6
+KILLS = 100 if SOAK else 4
 
 
-@pytest.mark.parametrize("verb", ["push", "pull"])
-def test_killed_at_any_moment_the_next_one_finishes(owner: Path, tmp_path: Path, verb: str) -> None:
-    nas = tmp_path / "nas"
-    add_remote(owner, str(nas))
-    repo = owner
-    if verb == "pull":
-        ok(owner, "push")
-        repo = colleague(owner)
-        add_remote(repo, str(nas))
-    chance = random.Random(7)
-    for _ in range(ROUNDS):
-        process = subprocess.Popen(
-            [GITPROV, verb, "--quiet"],
-            cwd=repo,
-            env=isolated_environment(),
-            stderr=subprocess.DEVNULL,
-        )
-        time.sleep(chance.uniform(0.05, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    ok(repo, verb)
-    assert ok(repo, verb, "--json").json["travelled"] == 0
-    if verb == "push":
-        other = colleague(owner)
-        add_remote(other, str(nas))
-        ok(other, "pull")
-        assert same(owner, other)
-    else:
-        assert same(owner, repo)
+class Target:
+    """What is pushed to, or pulled into, until it is complete; then it begins anew."""
+
+    def __init__(self, owner: Path, address: list[str], verb: str, top: Path) -> None:
+        write(owner, {"model.bin": noise(48 * MIB, 2)})
+        ok(owner, "add", "model.bin")
+        git(owner, "commit", "-q", "-m", "larger than a pack")
+        self.owner, self.address, self.verb, self.count = owner, address, verb, 0
+        self.top = top  # where the remotes lie
+        if verb == "pull":
+            add_remote(owner, *address)
+            ok(owner, "push", "--no-notes")
+        self.begin()
+
+    def begin(self) -> None:
+        """Takes an empty remote, or a fresh clone."""
+        self.count += 1
+        if self.verb == "pull":
+            self.repo = colleague(self.owner, f"clone{self.count}")
+            add_remote(self.repo, *self.address)
+            return
+        self.repo = self.owner
+        if self.count > 1:
+            ok(self.repo, "remote", "remove", "team")
+        self.place = [f"{self.address[0]}{self.count}", *self.address[1:]]
+        add_remote(self.repo, *self.place)
+
+    def start(self) -> subprocess.Popen[bytes]:
+        command = [GITPROV, self.verb, "--quiet", "--no-notes"]
+        env = isolated_environment()
+        return subprocess.Popen(command, cwd=self.repo, env=env, stderr=subprocess.DEVNULL)
+
+    def has(self) -> int:
+        """The bytes that have arrived, wherever they lie for now."""
+        places = [self.top / self.place[0].removeprefix("s3://")] if self.verb == "push" else []
+        if self.verb == "pull":
+            names = ("tmp", "partial", "packs", "objects")
+            places = [self.repo / ".git" / "gitprov" / name for name in names]
+        size = 0
+        for path in (path for place in places for path in place.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):
+                size += path.stat().st_size if path.is_file() else 0
+        return size
+
+    def left(self) -> int:
+        """How many objects are still to travel."""
+        verb = "push" if self.verb == "push" else "fetch"
+        ended = ok(self.repo, verb, "--dry-run", "--json")
+        return int(ended.json["objects"])
+
+    def complete(self) -> None:
+        """Goes on undisturbed; then all of it is there, as it should be."""
+        ok(self.repo, self.verb, "--no-notes")
+        assert ok(self.repo, self.verb, "--no-notes", "--json").json["travelled"] == 0
+        repo = self.repo
+        if self.verb == "push":
+            repo = colleague(self.owner, f"reader{self.count}")
+            add_remote(repo, *self.place)
+            ok(repo, "pull", "--no-notes")
+        assert same(self.owner, repo)
         ok(repo, "fsck")
+        assert [*(repo / ".git/gitprov/partial").iterdir()] == []
+        shutil.rmtree(repo)
+
+
+@pytest.mark.parametrize(
+    "address", ["folder", pytest.param("s3", marks=pytest.mark.soak)], indirect=True
+)
+@pytest.mark.parametrize("verb", ["push", "pull"])
+def test_killed_at_any_moment_the_next_one_finishes(
+    owner: Path, address: list[str], verb: str, request: pytest.FixtureRequest
+) -> None:
+    is_s3 = address[0].startswith("s3://")
+    top = request.getfixturevalue("s3_server").folder if is_s3 else owner
+    target = Target(owner, address, verb, top)
+    before = time.monotonic()
+    assert target.start().wait() == 0
+    whole = time.monotonic() - before
+    target.complete()
+    target.begin()
+    chance = random.Random(7)
+    kills = midway = finished = 0
+    for _ in range(5 * KILLS):
+        had = target.has()
+        process = target.start()
+        if chance.random() < 0.8:  # not while Python starts: from when the first bytes arrive
+            while process.poll() is None and target.has() == had:
+                time.sleep(0.005)
+        time.sleep(chance.uniform(0, 0.5) * whole)
+        running = process.poll() is None
+        process.kill()
+        process.wait()
+        kills += running
+        left = target.left()
+        midway += running and left > 0 and target.has() != had
+        if not running or not left or chance.random() < 0.2:
+            finished += 1
+            target.complete()
+            target.begin()
+        if kills == KILLS:
+            break
+    target.complete()
+    print(f"{verb}: {kills} killed, {midway} while bytes arrived, {finished + 2} completed")
+    assert kills == KILLS
 
 
 def test_ctrl_c_says_so_and_leaves_nothing_half(owner: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from gitprov.model.remote_index import (
     recipe_blocks,
 )
 from gitprov.store.local import LocalStore
+from gitprov.store.partial import clear_old, partial_file
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
 from gitprov.store.remote_send import push
@@ -350,3 +351,88 @@ def test_a_very_large_recipe_is_several_blocks() -> None:
     assert parsed[0].after == b""
     assert parsed[2].after == blake3(blocks[1]).digest()
     assert [chunk for one in parsed for chunk in one.chunks] == chunks
+
+
+class Breaking(FolderTransport):
+    """The line breaks after so many ranges were read."""
+
+    def __init__(self, url: str, left: int) -> None:
+        super().__init__(url)
+        self.left = left
+
+    def get_ranges(self, name: str, ranges: Sequence[Range]) -> list[bytes]:
+        self.left -= 1
+        if self.left < 0:
+            raise UnavailableError("the line broke")
+        return super().get_ranges(name, ranges)
+
+
+def broken(place: Path, folder: Path, wanted: Sequence[Wanted], *, after: int) -> Fetched:
+    """Fetches with one job until the line breaks; the store is as a next command finds it."""
+    with Remote(Breaking(str(place), after), str(place.parent / "third")) as made:
+        made.connect(create=False)
+        store, result = LocalStore(str(folder)), Fetched()
+
+        def fetch() -> None:  # the error leaves the writer, too, as it does in a command
+            nonlocal result
+            with ThreadPoolExecutor(1) as pool, store.writer() as into:
+                fetcher = Fetcher(made, into, pool, 1, str(folder / "partial"))
+                result = fetcher.result
+                fetcher.fetch(wanted)
+
+        with pytest.raises(UnavailableError, match="the line broke"):
+            fetch()
+    return result
+
+
+def test_a_large_blob_goes_on_where_the_line_broke(tmp_path: Path, place: Path) -> None:
+    data = noise(40 * MIB, 5)
+    store, wanted = stored(tmp_path / "a", [data])
+    with remote(place) as made:
+        push(made, store, wanted)
+    first = broken(place, tmp_path / "b", wanted, after=7)
+    assert first.received_bytes > 20 * MIB
+    [kept] = (tmp_path / "b" / "partial").iterdir()
+    assert kept.read_bytes() == data[: kept.stat().st_size]
+    assert kept.stat().st_size > 8 * MIB
+    # What it says is looked at again: a byte that has changed meanwhile ends what is good.
+    with kept.open("r+b") as file:
+        file.seek(8 * MIB)
+        file.write(bytes([data[8 * MIB] ^ 1]))
+    with remote(place, "third", create=False) as made:
+        into = LocalStore(str(tmp_path / "b"))
+        with ThreadPoolExecutor(1) as pool, into.writer() as writer:
+            fetcher = Fetcher(made, writer, pool, 1, str(kept.parent))
+            fetcher.fetch(wanted)
+    assert fetcher.result.received_bytes < 34 * MIB
+    assert into.read(wanted[0].digest) == data
+    assert [*kept.parent.iterdir()] == []
+
+
+def test_small_blobs_that_came_before_the_line_broke_are_kept(tmp_path: Path, place: Path) -> None:
+    blobs = [noise(1000, n) for n in range(50)] + [noise(2 * MIB, 99)]
+    store, wanted = stored(tmp_path / "a", blobs)
+    with remote(place) as made:
+        push(made, store, wanted)
+    broken(place, tmp_path / "b", wanted, after=1)
+    kept = LocalStore(str(tmp_path / "b"))
+    assert kept.has(one.digest for one in wanted) == {one.digest for one in wanted[:50]}
+
+
+def test_two_fetches_of_one_blob_have_a_file_each(tmp_path: Path) -> None:
+    folder = str(tmp_path / "partial")
+    with partial_file(folder, bytes(32)) as one, partial_file(folder, bytes(32)) as two:
+        one.write(b"one")
+        two.write(b"two")
+        one.flush()
+        assert [path.name for path in Path(folder).iterdir()] == ["0" * 64]
+    assert (tmp_path / "partial" / ("0" * 64)).read_bytes() == b"one"
+
+
+def test_what_nobody_went_on_with_is_removed_after_a_while(tmp_path: Path) -> None:
+    for name in ("a" * 64, "b" * 64, "other"):
+        (tmp_path / name).write_bytes(b"")
+    for name in ("a" * 64, "other"):
+        os.utime(tmp_path / name, (0, 0))
+    clear_old(str(tmp_path))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b" * 64, "other"]

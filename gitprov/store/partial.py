@@ -1,0 +1,84 @@
+"""A large blob on its way: a file that outlives an interrupted fetch, so that the next goes on."""
+
+import contextlib
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import BinaryIO
+
+from blake3 import blake3
+
+from gitprov.platform.files import fault
+
+FOLDER = "partial"
+"""Below the store's folder."""
+
+_KEPT_SECONDS = 14 * 86_400
+"""What nobody went on with for so long is removed."""
+
+
+@contextlib.contextmanager
+def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
+    """Opens the file of a blob that is on its way, to read and to write, at its start.
+
+    It stays when the block ends with an error that asking again may mend, and goes when the caller
+    has called `discard`. Somebody else's fetch of the same blob has a file of its own.
+
+    Args:
+        folder: where such files lie; made when it is not there.
+        digest: the blob's.
+
+    Raises:
+        EnvironmentFault: it cannot be made.
+    """
+    path = os.path.join(folder, digest.hex())
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise fault(exc, "write", path) from exc
+    with os.fdopen(fd, "r+b") as file:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with tempfile.TemporaryFile(dir=folder) as own:
+                yield own
+            return
+        yield file
+
+
+def discard(folder: str, digest: bytes) -> None:
+    """Removes the file of a blob: it is in the store, or will never be what it should."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(folder, digest.hex()))
+
+
+def kept_chunks(file: BinaryIO, chunks: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
+    """Yields the first chunks that the file holds as they should be; cuts off the rest.
+
+    Args:
+        file: at its start.
+        chunks: digests and sizes, as a checked recipe has them.
+    """
+    good = 0
+    for digest, size in chunks:
+        data = file.read(size)
+        if len(data) != size or blake3(data).digest() != digest:
+            break
+        good += size
+        yield data
+    file.seek(good)
+    file.truncate()
+
+
+def clear_old(folder: str) -> None:
+    """Removes files that nobody uses and nobody went on with for two weeks."""
+    oldest = time.time() - _KEPT_SECONDS
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                changed = entry.stat(follow_symlinks=False).st_mtime
+                if len(entry.name) == 64 and changed < oldest:
+                    os.unlink(entry.path)
