@@ -41,6 +41,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "get": ("elsewhere", "Get data out of another repository."),
     "import": ("imports", "Import an artifact of another repository."),
     "update": ("imports", "Bring imported artifacts up to date."),
+    "import-dvc": ("migration", "Take over what DVC keeps."),
+    "import-lfs": ("migration", "Take over what git-lfs keeps."),
     "remote": ("remotes", "Say where the data of the team lies."),
     "gc": ("maintenance", "Remove blobs that nothing refers to."),
     "fsck": ("maintenance", "Check the store's own integrity."),
@@ -58,6 +60,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Evidence", ("record", "anchor", "log", "trace", "verify", "prove", "check", "export")),
     ("Runs", ("run", "runs")),
     ("Remotes", ("remote", "push", "fetch", "pull", "get", "import", "update")),
+    ("Migration", ("import-dvc", "import-lfs")),
     ("Networks", ("key", "devnet")),
     ("Upkeep", ("gc", "fsck", "install", "uninstall")),
 )

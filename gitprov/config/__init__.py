@@ -6,7 +6,7 @@ keys or credentials. `<git common dir>/gitprov/config.yaml` is this clone's own 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal, Self, cast
+from typing import Literal, NamedTuple, Self, cast
 
 from gitprov.core.canonical import Json
 from gitprov.errors import UsageError
@@ -109,7 +109,18 @@ class Config:
         )
 
 
-def load_yaml(text: str, *, what: str) -> dict[str, Json]:
+class YamlLimits(NamedTuple):
+    """How much of YAML is taken: characters of the text, characters of one value, depth."""
+
+    text: int = MAX_CONFIG_BYTES
+    scalar: int = _MAX_SCALAR
+    depth: int = _MAX_DEPTH
+
+
+_LIMITS = YamlLimits()
+
+
+def load_yaml(text: str, *, what: str, limits: YamlLimits = _LIMITS) -> dict[str, Json]:
     """Returns the mapping in a YAML text; an empty text is an empty mapping.
 
     Raises:
@@ -117,11 +128,12 @@ def load_yaml(text: str, *, what: str) -> dict[str, Json]:
     """
     import yaml  # 16 ms; the hooks read a cached form
 
-    if len(text) > MAX_CONFIG_BYTES:
-        raise UsageError(f"{what} is larger than {MAX_CONFIG_BYTES} bytes")
+    if len(text) > limits.text:
+        raise UsageError(f"{what} is larger than {limits.text} bytes")
     try:
-        _check_events(yaml.parse(text, yaml.SafeLoader), what)
-        value = yaml.safe_load(text)
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml is seven times faster
+        _check_events(yaml.parse(text, loader), what, limits)
+        value = yaml.load(text, loader)  # noqa: S506  # both are safe loaders
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
         raise UsageError(f"{what} is not YAML: {str(exc)[:300]}") from None
     if value is None:
@@ -131,20 +143,20 @@ def load_yaml(text: str, *, what: str) -> dict[str, Json]:
     return cast("dict[str, Json]", value)
 
 
-def _check_events(events: Iterable[object], what: str) -> None:
+def _check_events(events: Iterable[object], what: str, limits: YamlLimits) -> None:
     """Refuses what a configuration does not need and an attacker likes, before anything is made."""
     depth = 0
     for event in events:
         name = type(event).__name__
         depth += name.endswith("StartEvent") - name.endswith("EndEvent")
-        if depth > _MAX_DEPTH:
+        if depth > limits.depth:
             raise UsageError(f"{what} is nested too deeply")
         if name == "AliasEvent" or getattr(event, "anchor", None) is not None:
             raise UsageError(f"{what} uses a YAML alias, which is not allowed here")
         if getattr(event, "tag", None) is not None:
             raise UsageError(f"{what} uses a YAML tag, which is not allowed here")
-        if len(getattr(event, "value", "")) > _MAX_SCALAR:
-            raise UsageError(f"{what} has a value of more than {_MAX_SCALAR} characters")
+        if len(getattr(event, "value", "")) > limits.scalar:
+            raise UsageError(f"{what} has a value of more than {limits.scalar} characters")
 
 
 @dataclass(frozen=True, slots=True)

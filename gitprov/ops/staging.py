@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import EnvironmentFault
-from gitprov.git.command import GitError
+from gitprov.git.command import Argument, GitError
 from gitprov.platform.locks import PATIENCE_SECONDS
 from gitprov.workspace import Workspace
 
@@ -29,15 +29,31 @@ def stage_paths(ws: Workspace, paths: Iterable[RepoPath]) -> None:
         _stage(ws, names[start : start + _AT_ONCE])
 
 
+def unstage_paths(ws: Workspace, paths: Iterable[RepoPath]) -> None:
+    """Takes files out of the index; on disk they stay. Waits for another git's index.lock.
+
+    Raises:
+        EnvironmentFault: git refuses.
+    """
+    names = b"".join(path.raw + b"\0" for path in paths)
+    if names:
+        _patiently(ws, ["update-index", "--force-remove", "-z", "--stdin"], names)
+
+
 def _stage(ws: Workspace, names: Sequence[bytes]) -> None:
+    _patiently(ws, ["--literal-pathspecs", "add", "--all", "--force", "--", *names])
+
+
+def _patiently(ws: Workspace, command: Sequence[Argument], given: bytes | None = None) -> None:
     started = time.monotonic()
     told = False
     while True:
-        done = ws.repo.git.call("--literal-pathspecs", "add", "--all", "--force", "--", *names)
+        done = ws.repo.git.call(*command, input=given)
         if done.returncode == 0:
             return
         if b"index.lock" not in done.stderr:
-            raise GitError("add", done.returncode, done.stderr)
+            verb = next(word for word in command if not str(word).startswith("-"))
+            raise GitError(str(verb), done.returncode, done.stderr)
         waited = time.monotonic() - started
         if waited > _STAGE_SECONDS:
             raise EnvironmentFault(

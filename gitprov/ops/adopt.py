@@ -1,0 +1,227 @@
+"""Writes, ignores and stages the pointers of imported artifacts; the data on disk is only read."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from gitprov.config import TRACKED_NAME
+from gitprov.core.paths import MAX_NAME_BYTES, RepoPath
+from gitprov.errors import EnvironmentFault, GitprovError, MalformedError, UsageError
+from gitprov.git.command import split_nul
+from gitprov.model.pointer import SUFFIX, ArtifactKind, Pointer, is_pointer_name
+from gitprov.ops.checkouts import update
+from gitprov.ops.manifests import top_entry
+from gitprov.ops.migrated import Built, Left, pointer_of
+from gitprov.ops.pointers import (
+    artifact_path,
+    ignore,
+    ignore_path,
+    on_disk,
+    pointer_path,
+    pointer_paths,
+    read_pointer,
+    write_pointer,
+)
+from gitprov.ops.staging import stage_paths, unstage_paths
+from gitprov.ops.store_link import store_link
+from gitprov.platform.files import fault
+from gitprov.platform.locks import file_lock
+from gitprov.workspace import Workspace
+from gitprov.worktree.scan import Progress, Scanner
+
+State = Literal["added", "modified", "unchanged"]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """An imported artifact.
+
+    Attributes:
+        path: where it is.
+        pointer: what its pointer says now.
+        state: what that did to the pointer that was there.
+        here: whether the data lies in the worktree: the same, other data, or none.
+    """
+
+    path: RepoPath
+    pointer: Pointer
+    state: State
+    here: Literal["same", "differs", "absent"] = "absent"
+
+
+def need_init(ws: Workspace) -> None:
+    """Refuses a repository that gitprov does not know yet.
+
+    Raises:
+        UsageError: there is no `.gitprov.yaml`.
+    """
+    if not os.path.lexists(os.path.join(ws.worktree, TRACKED_NAME)):
+        raise UsageError("gitprov is not set up in this repository yet", hint="gitprov init")
+
+
+class Places:
+    """Says which artifacts may get a pointer beside them."""
+
+    def __init__(self, ws: Workspace, *, git_may_have: bool = False) -> None:
+        """Looks at the artifacts that are there.
+
+        Args:
+            ws: the workspace.
+            git_may_have: whether git tracks the artifacts themselves, and will not any more.
+        """
+        self._ws = ws
+        self._git_may_have = git_may_have
+        self._taken = {artifact_path(path) for path in pointer_paths(ws.repo.git)}
+        self._new: set[RepoPath] = set()
+
+    def check(self, artifact: RepoPath) -> None:
+        """Refuses an artifact; one that passes is taken into account from then on.
+
+        Raises:
+            UsageError: it would lie in another one or around it, git tracks it, a link is on the
+                way, or it has a name that no artifact can have.
+        """
+        check_artifact_name(artifact)
+        self._refuse_nested(artifact)
+        self._refuse_links(artifact)
+        git = self._ws.repo.git
+        if not self._git_may_have and git.run(
+            "--literal-pathspecs", "ls-files", "-z", "--", artifact.raw
+        ):
+            raise UsageError(
+                "git tracks it already", hint=f"git rm -r --cached {artifact} leaves it on disk"
+            )
+        self._new.add(artifact)
+
+    def _refuse_nested(self, artifact: RepoPath) -> None:
+        known = self._taken | self._new
+        if artifact in self._new:
+            raise UsageError("two files name it")
+        around = next((above for above in artifact.ancestors() if above in known), None)
+        if around is not None:
+            raise UsageError(f"it lies inside the artifact {around}")
+        inside = next((p for p in known if p != artifact and artifact.contains(p)), None)
+        if inside is not None:
+            raise UsageError(
+                f"the artifact {inside} lies inside", hint=f"gitprov remove {inside} first"
+            )
+
+    def _refuse_links(self, artifact: RepoPath) -> None:
+        """Nothing is written through a link that the repository brings."""
+        for above in artifact.ancestors():
+            where = on_disk(self._ws.worktree, above)
+            if os.path.lexists(where) and (os.path.islink(where) or not os.path.isdir(where)):
+                raise UsageError(f"{above} is no folder, but a symbolic link or a file")
+        if os.path.islink(on_disk(self._ws.worktree, pointer_path(artifact))):
+            raise UsageError(f"{pointer_path(artifact)} is a symbolic link")
+
+
+def check_artifact_name(artifact: RepoPath) -> None:
+    """Refuses names that no artifact can have.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if is_pointer_name(artifact.raw) or artifact.name in {b".gitignore", b".gitattributes"}:
+        raise UsageError("an artifact cannot have this name")
+    if len(artifact.name) + len(SUFFIX) > MAX_NAME_BYTES:
+        raise UsageError("its name is too long for a pointer beside it")
+
+
+def filtered_pointers(ws: Workspace, artifacts: Iterable[RepoPath]) -> dict[RepoPath, str]:
+    """Returns those artifacts whose pointer or .gitignore a filter of git's would change.
+
+    `.gitattributes` may say `data/* filter=lfs`: git would then keep the pointers in LFS, too.
+    """
+    beside = {path: artifact for artifact in artifacts for path in _beside(artifact)}
+    if not beside:
+        return {}
+    names = b"".join(path.raw + b"\0" for path in beside)
+    output = ws.repo.git.run("check-attr", "-z", "--stdin", "filter", input=names)
+    words = split_nul(output)
+    found: dict[RepoPath, str] = {}
+    for path, value in zip(words[::3], words[2::3], strict=True):
+        if value not in {b"unspecified", b"unset"}:
+            found[beside[RepoPath(path)]] = str(RepoPath(path))
+    return found
+
+
+def _beside(artifact: RepoPath) -> tuple[RepoPath, RepoPath]:
+    return pointer_path(artifact), ignore_path(artifact)
+
+
+def adopt(
+    ws: Workspace,
+    built: Mapping[RepoPath, Built],
+    kind: ArtifactKind | None,
+    *,
+    unstage: Sequence[RepoPath] = (),
+    progress: Progress | None = None,
+) -> tuple[list[Adopted], list[Left]]:
+    """Writes pointers of what is in the store, and stages them; one after the other on one lock.
+
+    Args:
+        ws: the workspace.
+        built: the artifacts.
+        kind: what the user says they are.
+        unstage: files that git shall not track any more; they stay on disk.
+        progress: is told how comparing the worktree goes.
+    """
+    adopted: list[Adopted] = []
+    left: list[Left] = []
+    with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
+        for artifact, content in built.items():
+            try:
+                pointer, state = _write(ws, artifact, content, kind)
+            except (UsageError, MalformedError, EnvironmentFault) as exc:
+                left.append(Left.of(artifact, exc))
+                continue
+            here = _compare(ws, artifact, pointer, progress)
+            adopted.append(Adopted(artifact, pointer, state, here))
+        paths = [item.path for item in adopted]
+        ignore(ws.repo.git, ws.worktree, paths)
+        kept = set(paths)
+        unstage_paths(
+            ws, [p for p in unstage if p in kept or any(a in kept for a in p.ancestors())]
+        )
+        stage_paths(ws, (path for artifact in paths for path in _beside(artifact)))
+    return adopted, left
+
+
+def _write(
+    ws: Workspace, artifact: RepoPath, content: Built, kind: ArtifactKind | None
+) -> tuple[Pointer, State]:
+    try:
+        old = read_pointer(ws.worktree, artifact)
+    except MalformedError as exc:
+        where = pointer_path(artifact)
+        raise UsageError(f"{where} is there, and is no pointer", hint=exc.hint) from None
+    pointer = pointer_of(artifact, content, kind, old)
+    folder = on_disk(ws.worktree, artifact.parent)
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as exc:
+        raise fault(exc, "create", folder) from exc
+    write_pointer(ws.worktree, artifact, pointer)
+    if old is None:
+        return pointer, "added"
+    return pointer, "unchanged" if old == pointer else "modified"
+
+
+def _compare(
+    ws: Workspace, artifact: RepoPath, pointer: Pointer, progress: Progress | None
+) -> Literal["same", "differs", "absent"]:
+    """Looks at the data on disk, so that status is quick and add knows what was deleted later."""
+    if not os.path.lexists(on_disk(ws.worktree, artifact)):
+        return "absent"
+    scanner = Scanner(ws.worktree, ws.stats, progress=progress, store_link=store_link(ws))
+    try:
+        tree = scanner.scan(artifact, artifact=artifact, lenient=True)
+    except GitprovError:
+        return "differs"
+    top = top_entry(pointer)
+    if tree.odd or (tree.kind, tree.root) != (top.kind, top.digest):
+        return "differs"
+    update(ws, [artifact], [(artifact, top)])
+    return "same"

@@ -1,0 +1,252 @@
+"""Imports every revision: branches of new commits beside the old ones, with pointers in them.
+
+A record binds what is in its commit, so pointers have to be in commits. The old commits, branches
+and tags stay; each new commit names the one that it was made from.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.objects import LINK_MODE, TREE_MODE, ObjectReader, TreeEntry
+from gitprov.git.rewrite import Files, OldCommit, imported_from, let_go, move_refs, rewrite
+from gitprov.model.pointer import MAX_POINTER_BYTES
+from gitprov.ops.migrated import Left, Lefts
+from gitprov.ops.pointers import ignore_line, ignore_path, pointer_path
+from gitprov.ops.record import record_commits
+from gitprov.workspace import Workspace
+
+PREFIX = "imported"
+_HEADS, _TAGS = "refs/heads/", "refs/tags/"
+_MAX_GITIGNORE = 4 << 20
+_MAX_COMMIT = 16 << 20
+_KEPT_TREES = 10_000
+
+
+class TreeChange(NamedTuple):
+    """What an import changes in one git tree.
+
+    Attributes:
+        files: contents by path; None takes away.
+        artifacts: whose pointers are new.
+        left: what is not imported.
+    """
+
+    files: Files
+    artifacts: tuple[RepoPath, ...]
+    left: tuple[Left, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What importing a history did, or would do.
+
+    Attributes:
+        commits: how many were looked at.
+        rewritten: how many new commits there are; the others need none.
+        recorded: how many of them have a record now.
+        artifacts: the artifacts that are in any of them.
+        branches: new refs and their commits; in a dry run the old ones.
+        left: what is not imported.
+        files: distinct files that were read.
+        size: their bytes.
+    """
+
+    commits: int
+    rewritten: int
+    recorded: int
+    artifacts: tuple[RepoPath, ...]
+    branches: Mapping[str, str]
+    left: tuple[Left, ...]
+    files: int = 0
+    size: int = 0
+
+    def counted(self, files: int, size: int) -> "History":
+        """Returns the same with what was read."""
+        return replace(self, files=files, size=size)
+
+
+class Trees:
+    """Git's trees, read once each."""
+
+    def __init__(self, objects: ObjectReader) -> None:
+        """Takes what reads them."""
+        self.objects = objects
+        self._known: dict[str, list[TreeEntry]] = {}
+
+    def read(self, oid: str) -> list[TreeEntry]:
+        """Returns the entries of a tree."""
+        if oid not in self._known:
+            if len(self._known) >= _KEPT_TREES:
+                self._known.clear()
+            self._known[oid] = self.objects.tree(oid)
+        return self._known[oid]
+
+    def at(self, tree: str, path: RepoPath) -> TreeEntry | None:
+        """Returns the entry at a path below a tree, None when there is none."""
+        found: TreeEntry | None = None
+        for part in path.parts:
+            if found is not None:
+                if not found.is_tree:
+                    return None
+                tree = found.oid.hex()
+            found = next((entry for entry in self.read(tree) if entry.name == part), None)
+            if found is None:
+                return None
+        return found
+
+    def with_pointers(self, tree: str, pointers: Mapping[RepoPath, bytes]) -> dict[bytes, bytes]:
+        """Returns pointers, and the .gitignore files beside them with a line for each artifact."""
+        files = {pointer_path(artifact).raw: data for artifact, data in pointers.items()}
+        wanted: dict[RepoPath, list[bytes]] = {}
+        for artifact in pointers:
+            wanted.setdefault(ignore_path(artifact), []).append(ignore_line(artifact.name))
+        for where, lines in wanted.items():
+            entry = self.at(tree, where)
+            if entry is not None and entry.mode in (TREE_MODE, LINK_MODE):
+                continue
+            old = b""
+            if entry is not None:
+                old = self.objects.need(entry.oid.hex(), "blob", limit=_MAX_GITIGNORE)
+            there = old.split(b"\n")
+            missing = [line for line in lines if line not in there]
+            if missing:
+                start = old if not old or old.endswith(b"\n") else old + b"\n"
+                files[where.raw] = start + b"\n".join([*missing, b""])
+        return files
+
+    def has_pointer(self, tree: str, artifact: RepoPath) -> bool:
+        """Whether a tree has a pointer of an artifact already."""
+        entry = self.at(tree, pointer_path(artifact))
+        if entry is None or entry.mode in (TREE_MODE, LINK_MODE):
+            return entry is not None
+        found = self.objects.get(entry.oid.hex(), limit=MAX_POINTER_BYTES)
+        return found is not None
+
+
+def import_history(
+    ws: Workspace,
+    change: Callable[[str], TreeChange],
+    *,
+    prefix: str,
+    store: Callable[[], None] | None,
+    check: Callable[[Sequence[RepoPath]], None] = lambda _: None,
+) -> History:
+    """Makes new commits of all branches and tags whose trees an import changes.
+
+    Args:
+        ws: the workspace.
+        change: what the import changes in a tree; asked once for each distinct one.
+        prefix: what stands before the names of the new branches and tags.
+        store: makes what `change` brought durable; None only counts (`--dry-run`).
+        check: raises when one of the artifacts cannot be.
+
+    Raises:
+        UsageError: the clone is shallow, or a new branch would write over somebody's commits.
+        EnvironmentFault: git refuses.
+    """
+    if ws.repo.is_shallow:
+        raise UsageError("this clone is shallow: it lacks commits", hint="git fetch --unshallow")
+    tips = _tips(ws, prefix)
+    commits = _commits(ws, set(tips.values()))
+    changes, left = _changes(commits, change)
+    touched: set[str] = set()
+    for old in commits:
+        if changes[old.commit.tree].files or touched.intersection(old.commit.parents):
+            touched.add(old.oid)
+    rewritten = [old for old in commits if old.oid in touched]
+    artifacts = sorted({path for found in changes.values() for path in found.artifacts})
+    check(artifacts)
+    refs = {ref: oid for ref, oid in tips.items() if oid in touched}
+    done = History(len(commits), len(rewritten), 0, tuple(artifacts), refs, left.all())
+    if store is None or not rewritten:
+        return done
+    store()
+    try:
+        new = rewrite(ws.repo, rewritten, lambda old: changes[old.commit.tree].files)
+        branches = {ref: new[oid] for ref, oid in refs.items()}
+        move_refs(ws.repo, _moves(ws, branches))
+    finally:
+        let_go(ws.repo)
+    recorded = 0
+    try:
+        recorded = len(record_commits(ws, [new[old.oid] for old in rewritten]))
+    except MalformedError as exc:
+        left.add(Left("records", str(exc), 1, "gitprov record says more"))
+    return History(done.commits, done.rewritten, recorded, done.artifacts, branches, left.all())
+
+
+def _tips(ws: Workspace, prefix: str) -> dict[str, str]:
+    """The commits of branches and tags, under the names that the new ones will have."""
+    checked = ws.repo.git.call("check-ref-format", f"{_HEADS}{prefix}/x")
+    if checked.returncode or prefix.startswith("-"):
+        raise UsageError(f"{prefix!r} cannot stand before the name of a branch")
+    tips: dict[str, str] = {}
+    for below in (_HEADS, _TAGS):
+        for name in ws.repo.refs(below):
+            commit = ws.repo.ref(name)
+            if commit is not None and not name.startswith(f"{below}{prefix}/"):
+                tips[f"{below}{prefix}/{name.removeprefix(below)}"] = commit
+    if not tips:
+        raise UsageError("there is no branch with commits yet")
+    return tips
+
+
+def _commits(ws: Workspace, tips: set[str]) -> list[OldCommit]:
+    given = "".join(f"{oid}\n" for oid in sorted(tips)).encode()
+    output = ws.repo.git.run("rev-list", "--topo-order", "--reverse", "--stdin", input=given)
+    commits: list[OldCommit] = []
+    for oid, found in ws.objects.get_many(output.decode("ascii").split(), limit=_MAX_COMMIT):
+        if found is None:
+            raise UnavailableError(f"the commit {oid} is not in this clone")
+        commits.append(OldCommit.parse(oid, found.data))
+    return commits
+
+
+def _changes(
+    commits: list[OldCommit], change: Callable[[str], TreeChange]
+) -> tuple[dict[str, TreeChange], Lefts]:
+    changes: dict[str, TreeChange] = {}
+    lefts = Lefts()
+    for old in commits:
+        tree = old.commit.tree
+        if tree not in changes:
+            try:
+                changes[tree] = change(tree)
+            except MalformedError as exc:  # a tree with a name that no path can have, or too deep
+                left = Left(f"commit {old.oid[:12]}", str(exc), 1)
+                changes[tree] = TreeChange({}, (), (left,))
+        for left in changes[tree].left:
+            lefts.add(left, 1)
+    return changes, lefts
+
+
+def _moves(ws: Workspace, branches: Mapping[str, str]) -> list[tuple[str, str, str | None]]:
+    output = ws.repo.git.run("worktree", "list", "--porcelain").decode("utf-8", "replace")
+    used = {line[7:] for line in output.splitlines() if line.startswith("branch ")}
+    moves: list[tuple[str, str, str | None]] = []
+    for ref, new in branches.items():
+        old = ws.repo.refs(ref).get(ref)
+        if old == new or (old is not None and _is_ancestor(ws, new, old)):
+            continue
+        if old is not None and ref in used:
+            raise UsageError(
+                f"{ref} is checked out, and would move", hint="git switch to another branch"
+            )
+        if old is not None and not (_is_ancestor(ws, old, new) or _is_ours(ws, old)):
+            raise UsageError(
+                f"{ref} has commits that no import made", hint="choose another --branch PREFIX"
+            )
+        moves.append((ref, new, old))
+    return moves
+
+
+def _is_ancestor(ws: Workspace, older: str, newer: str) -> bool:
+    return ws.repo.git.call("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+
+def _is_ours(ws: Workspace, oid: str) -> bool:
+    commit = ws.objects.commit(oid)
+    return commit is not None and imported_from(commit.message) is not None

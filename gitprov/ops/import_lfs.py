@@ -1,0 +1,167 @@
+"""`gitprov import-lfs`: takes over what git-lfs keeps, checked by its SHA-256; its store stays."""
+
+from collections.abc import Collection, Sequence
+
+from gitprov.core.paths import RepoPath
+from gitprov.errors import UsageError
+from gitprov.git.command import split_nul
+from gitprov.model.pointer import ArtifactKind
+from gitprov.ops.adopt import Adopted, Places, adopt, filtered_pointers, need_init
+from gitprov.ops.import_dvc import Imported
+from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
+from gitprov.ops.intake import Intake, link_of
+from gitprov.ops.lfs_trees import LfsTrees, lfs_storage
+from gitprov.ops.migrated import Built, Left, pointer_of
+from gitprov.ops.pointers import repo_path
+from gitprov.ops.shared_store import register_here
+from gitprov.store.base import StoreWriter
+from gitprov.workspace import Workspace
+from gitprov.worktree.scan import Progress
+
+MANY = 20
+"""So many files of one folder are better one artifact than one each."""
+
+
+def import_lfs(
+    ws: Workspace,
+    paths: Sequence[str] = (),
+    *,
+    kind: ArtifactKind | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Imported, list[RepoPath]]:
+    """Makes artifacts of the LFS files of the current commit.
+
+    git does not track them any more then: that, the pointers and the .gitignore files are staged.
+    The files on disk and git-lfs' store stay as they are. What cannot be imported is left.
+
+    Args:
+        ws: the workspace.
+        paths: what is to become an artifact: files, or folders that hold nothing but LFS files;
+            every LFS file alone when none is given.
+        kind: what the artifacts are.
+        dry_run: write nothing, and do not read the data either.
+        progress: is told how it goes.
+
+    Returns:
+        What was imported; and, when no path was given, folders that had better be named.
+
+    Raises:
+        UsageError: gitprov is not set up, there is no LFS file, or one has staged changes.
+    """
+    need_init(ws)
+    head = ws.objects.commit("HEAD")
+    if head is None:
+        raise UsageError("there is no commit yet")
+    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    if dry_run:
+        source = _source(ws, None, wanted, progress)
+        built, left = _chosen(ws, source, head.tree)
+        found = tuple(Adopted(p, pointer_of(p, b, kind), "added") for p, b in built.items())
+        done = Imported(found, tuple(left), source.intake.files, source.intake.size)
+        return done, _better(source, head.tree)
+    register_here(ws)
+    with ws.store.writer() as writer:
+        source = _source(ws, writer, wanted, progress)
+        built, left = _chosen(ws, source, head.tree)
+        writer.commit()
+        unstage = [RepoPath(raw) for raw in split_nul(ws.repo.git.run("ls-files", "-z"))]
+        adopted, refused = adopt(ws, built, kind, unstage=unstage, progress=progress)
+    done = Imported(tuple(adopted), (*left, *refused), source.intake.files, source.intake.size)
+    return done, _better(source, head.tree)
+
+
+def import_lfs_history(
+    ws: Workspace,
+    paths: Sequence[str] = (),
+    *,
+    kind: ArtifactKind | None = None,
+    prefix: str = PREFIX,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> History:
+    """Makes new branches in which every commit has pointers in the place of its LFS files.
+
+    Arguments and errors as for `import_lfs` and `import_history`.
+    """
+    need_init(ws)
+    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+
+    def change(tree: str) -> TreeChange:
+        built, left = source.artifacts(tree)
+        files: dict[bytes, bytes | None] = {path.raw: None for path in built}
+        pointers = {p: pointer_of(p, content, kind).to_bytes() for p, content in built.items()}
+        files.update(source.trees.with_pointers(tree, pointers))
+        return TreeChange(files, tuple(built), tuple(left))
+
+    def check(artifacts: Sequence[RepoPath]) -> None:
+        for artifact, beside in filtered_pointers(ws, artifacts).items():
+            raise _filtered(artifact, beside)
+
+    if dry_run:
+        source = _source(ws, None, wanted, progress)
+        done = import_history(ws, change, prefix=prefix, store=None, check=check)
+    else:
+        register_here(ws)
+        with ws.store.writer() as writer:
+            source = _source(ws, writer, wanted, progress)
+            done = import_history(ws, change, prefix=prefix, store=writer.commit, check=check)
+    if not source.has_any:
+        raise UsageError("no commit has an LFS file")
+    return done.counted(source.intake.files, source.intake.size)
+
+
+def _source(
+    ws: Workspace,
+    writer: StoreWriter | None,
+    wanted: Sequence[RepoPath],
+    progress: Progress | None,
+) -> LfsTrees:
+    # Without a writer nothing is written, and to read the configuration may write its cache.
+    intake = Intake(writer, link_of(ws) if writer is not None else "copy", progress)
+    return LfsTrees(Trees(ws.objects), intake, lfs_storage(ws), wanted)
+
+
+def _chosen(ws: Workspace, source: LfsTrees, tree: str) -> tuple[dict[RepoPath, Built], list[Left]]:
+    built, left = source.artifacts(tree)
+    if not source.has_any:
+        raise UsageError("git-lfs is not used here: the current commit has no LFS file")
+    for path in source.wanted:
+        if path not in built and not any(item.path == str(path) for item in left):
+            raise UsageError(f"{path} is no LFS file of the current commit, and holds none")
+    _refuse_staged(ws, built)
+    places = Places(ws, git_may_have=True)
+    chosen: dict[RepoPath, Built] = {}
+    filtered = filtered_pointers(ws, built)
+    for path, content in built.items():
+        try:
+            if path in filtered:
+                raise _filtered(path, filtered[path])
+            places.check(path)
+        except UsageError as exc:
+            left.append(Left.of(path, exc))
+        else:
+            chosen[path] = content
+    return chosen, left
+
+
+def _filtered(artifact: RepoPath, beside: str) -> UsageError:
+    return UsageError(
+        f"git would keep {beside} in LFS as well: .gitattributes says so",
+        hint=f"make one artifact of the folder (gitprov import-lfs {artifact.parent}), or write "
+        "`*.prov -filter` and `.gitignore -filter` below that line",
+    )
+
+
+def _refuse_staged(ws: Workspace, built: Collection[RepoPath]) -> None:
+    """What the user has staged there is neither in the commit nor imported: it would be lost."""
+    output = ws.repo.git.run("diff", "--cached", "--name-only", "-z", "--diff-filter=d", "HEAD")
+    for raw in split_nul(output):
+        path = RepoPath(raw)
+        for artifact in built:
+            if artifact.contains(path):
+                raise UsageError(f"{path} has staged changes", hint="git commit them first")
+
+
+def _better(source: LfsTrees, tree: str) -> list[RepoPath]:
+    return [] if source.wanted else source.whole_folders(tree, MANY)
