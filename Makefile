@@ -69,6 +69,7 @@ services: $(READY) ## what tests like to have: Debian packages, nodes, servers f
 	@sh scripts/services.sh
 	@sh scripts/services_nodes.sh
 	@sh scripts/services_remotes.sh
+	@PYTHON=$(PY) sh scripts/services_migration.sh
 	@PYTHON=$(PY) sh scripts/services_torch.sh
 
 devnet: $(READY) services ## the nodes, and what to do with them: gitprov devnet up

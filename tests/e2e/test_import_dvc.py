@@ -1,0 +1,256 @@
+"""What DVC keeps becomes gitprov's: repositories made by the real DVC, with all their history."""
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gitprov.platform.locks import file_lock
+from tests.support.cli import gitprov, ok, refused
+from tests.support.migration import dvc, folder_digest, tell_dvc_story
+from tests.support.repos import commit, configure, git, make_repo
+
+ARTIFACTS = ["data", "deep/er/x.csv", "model.safetensors", "out/a.txt", "run me"]
+SUBJECTS = ["first", "second", "side", "merge", "pipeline"]
+
+
+@pytest.fixture(scope="session")
+def told(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "dvc"
+    with file_lock(str(folder) + ".lock"):
+        if not (folder / "told").exists():
+            tell_dvc_story(folder)
+            (folder / "told").touch()
+    return folder
+
+
+@pytest.fixture
+def repo(told: Path, tmp_path: Path) -> Path:
+    repo = tmp_path / "repo"
+    shutil.copytree(told / "repo", repo, symlinks=True)
+    configure(repo)
+    ok(repo, "init", "--no-hooks", "--quiet")
+    commit(repo, message="gitprov", options=["--all"])
+    return repo
+
+
+def pointers(repo: Path, rev: str) -> dict[str, str]:
+    """The pointers of a commit by path."""
+    names = git(repo, "ls-tree", "-r", "-z", "--name-only", rev).split("\0")
+    return {name: git(repo, "show", f"{rev}:{name}") for name in names if name.endswith(".prov")}
+
+
+def added(data: Path, at: Path) -> dict[str, str]:
+    """The pointers that `gitprov add` writes for data that DVC checked out."""
+    repo = make_repo(at)
+    shutil.copytree(data, repo, dirs_exist_ok=True)
+    ok(repo, "init", "--no-hooks", "--quiet")
+    ok(repo, "add", "--quiet", *[name for name in ARTIFACTS if (repo / name).exists()])
+    commit(repo)
+    return pointers(repo, "HEAD")
+
+
+def is_ours(name: str) -> bool:
+    return name.endswith(".prov") or name == ".git" or name.startswith(".git/")
+
+
+def cached(repo: Path, content: bytes) -> Path:
+    files = (path for path in (repo / ".dvc" / "cache").rglob("*") if path.is_file())
+    return next(path for path in files if path.read_bytes() == content)
+
+
+def test_pointers_say_what_add_says_of_the_same_data(
+    repo: Path, told: Path, tmp_path: Path
+) -> None:
+    before, refs = folder_digest(repo, is_ours), git(repo, "show-ref")
+    done = ok(repo, "import-dvc", "--json").json
+    assert [item["path"] for item in done["artifacts"]] == sorted(ARTIFACTS)
+    assert {item["here"] for item in done["artifacts"]} == {"same"}
+    assert [(item["path"], item["exit_code"]) for item in done["left"]] == [("m.json", 0)]
+    assert folder_digest(repo, is_ours) == before
+    assert git(repo, "show-ref") == refs
+    assert {item["state"] for item in ok(repo, "status", "--json").json["artifacts"]} == {"clean"}
+    staged = git(repo, "diff", "--cached", "--name-only", "-z").split("\0")[:-1]
+    assert staged == sorted(f"{name}.prov" for name in ARTIFACTS)
+    commit(repo, message="imported")
+    assert pointers(repo, "HEAD") == added(told / "expected" / "pipeline", tmp_path / "other")
+    assert "weights: " in pointers(repo, "HEAD")["model.safetensors.prov"]
+    ok(repo, "record", "--quiet")
+    assert ok(repo, "verify", "--deep", "--require-data", "--json").json["verdict"] == "pass"
+    again = ok(repo, "import-dvc", "--json").json
+    assert {item["state"] for item in again["artifacts"]} == {"unchanged"}
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_dvc_goes_on_working(repo: Path) -> None:
+    ok(repo, "import-dvc", "--quiet")
+    assert "up to date" in dvc(repo, "status")
+
+
+@pytest.mark.parametrize("options", [[], ["--all-revisions"]])
+def test_a_dry_run_writes_nothing_at_all(repo: Path, options: list[str]) -> None:
+    before = folder_digest(repo)
+    done = ok(repo, "import-dvc", "--dry-run", "--json", *options).json
+    assert done["size"] > 300_000
+    assert folder_digest(repo) == before
+
+
+def test_every_revision_has_its_pointers_and_the_old_ones_stay(
+    repo: Path, told: Path, tmp_path: Path
+) -> None:
+    before = folder_digest(repo, lambda name: name == ".git" or name.startswith(".git/"))
+    refs = set(git(repo, "show-ref").splitlines())
+    index = (repo / ".git" / "index").read_bytes()
+    done = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    assert done["artifacts"] == sorted(ARTIFACTS)
+    assert (done["commits"], done["rewritten"], done["recorded"]) == (7, 6, 6)
+    assert set(done["branches"]) == {
+        "refs/heads/imported/main",
+        "refs/heads/imported/side",
+        "refs/tags/imported/v1",
+    }
+    assert folder_digest(repo, lambda n: n == ".git" or n.startswith(".git/")) == before
+    assert (repo / ".git" / "index").read_bytes() == index
+    assert refs <= set(git(repo, "show-ref").splitlines())
+    form = "--format=%s%n%an %ae %ad%n%cn %ce %cd"
+    old = git(repo, "log", "--topo-order", form, "main")
+    assert git(repo, "log", "--topo-order", form, "imported/main") == old
+    for subject in SUBJECTS:
+        new = git(repo, "rev-list", "-1", f"--grep=^{subject}$", "imported/main")
+        source = git(repo, "log", "-1", "--format=%(trailers:key=Imported-from,valueonly)", new)
+        assert git(repo, "log", "-1", "--format=%s", source.strip()) == subject
+        expected = added(told / "expected" / subject, tmp_path / subject)
+        assert pointers(repo, new) == expected
+        changed = git(repo, "diff", "--name-only", "-z", source.strip(), new).split("\0")[:-1]
+        assert changed == sorted(expected)
+    # What came before DVC is the same commit in both histories.
+    roots = git(repo, "rev-list", "--max-parents=0", "main", "imported/main").split()
+    assert len(roots) == 1
+    verified = ok(repo, "verify", "--deep", "--json", "v1..imported/main").json
+    assert verified["verdict"] == "pass"
+    again = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    assert again["branches"] == done["branches"]
+
+
+def test_an_imported_revision_is_checked_out_with_its_data(repo: Path, tmp_path: Path) -> None:
+    ok(repo, "import-dvc", "--all-revisions", "--quiet")
+    git(repo, "worktree", "add", "-q", str(tmp_path / "old"), "imported/v1")
+    ok(tmp_path / "old", "checkout", "--quiet")
+    assert (tmp_path / "old" / "data" / "train" / "1.png").read_bytes() == b"one"
+    assert os.access(tmp_path / "old" / "run me", os.X_OK)
+    assert git(tmp_path / "old", "status", "--porcelain") == ""
+
+
+def test_a_later_import_goes_on_where_the_last_one_ended(repo: Path) -> None:
+    first = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    commit(repo, {"code.py": "1\n"}, "more")
+    second = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    name = "refs/heads/imported/main"
+    assert git(repo, "rev-parse", "imported/main^") == first["branches"][name]
+    assert second["rewritten"] == first["rewritten"] + 1
+
+
+def test_a_branch_with_commits_of_its_own_is_not_written_over(repo: Path) -> None:
+    git(repo, "branch", "imported/main", "main~1")
+    says = "refs/heads/imported/main has commits that no import made"
+    refused(repo, "import-dvc", "--all-revisions", code=2, says=says)
+    assert git(repo, "rev-parse", "imported/main") == git(repo, "rev-parse", "main~1")
+    assert git(repo, "for-each-ref", "refs/gitprov/importing") == ""
+    done = ok(repo, "import-dvc", "--all-revisions", "--branch", "from-dvc", "--json").json
+    assert "refs/heads/from-dvc/main" in done["branches"]
+
+
+def test_what_is_missing_is_named_and_the_rest_imported(repo: Path) -> None:
+    cached(repo, b"three").unlink()
+    done = gitprov(repo, "import-dvc")
+    assert done.code == 3
+    assert "data: 1 of its 6 files are not in DVC's cache, train/3.png for one" in done.err
+    assert "dvc fetch" in done.err
+    assert not (repo / "data.prov").exists()
+    assert (repo / "model.safetensors.prov").exists()
+    (repo / ".dvc" / "cache" / "files").rename(repo.parent / "files")
+    assert gitprov(repo, "import-dvc", "--json").json["artifacts"] == []
+    assert ok(repo, "import-dvc", "model.safetensors", "--cache", "..", "--json").json["artifacts"]
+
+
+def test_what_is_missing_in_some_revisions_comes_in_with_the_next_import(repo: Path) -> None:
+    lost = cached(repo, b"three")
+    lost.rename(repo.parent / "lost")
+    done = gitprov(repo, "import-dvc", "--all-revisions", "--json")
+    assert done.code == 3
+    assert [(item["path"], item["commits"]) for item in done.json["left"] if item["exit_code"]] == [
+        ("data", 4)
+    ]
+    assert "data.prov" not in pointers(repo, "imported/main")
+    assert "data.prov" in pointers(repo, "imported/side")
+    (repo.parent / "lost").rename(lost)
+    ok(repo, "import-dvc", "--all-revisions", "--quiet")
+    assert "data.prov" in pointers(repo, "imported/main")
+
+
+def test_damage_in_the_cache_is_refused_and_named(repo: Path) -> None:
+    damaged = cached(repo, b"three")
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"THREE")
+    for options in ([], ["--all-revisions"]):
+        done = gitprov(repo, "import-dvc", *options)
+        assert done.code == 1
+        assert f"{damaged} is damaged: its MD5 is" in done.err
+    assert not (repo / "data.prov").exists()
+    assert "data.prov" not in pointers(repo, "imported/main")
+
+
+def test_data_that_was_changed_since_is_said_to_differ(repo: Path) -> None:
+    (repo / "data" / "new").write_bytes(b"n")
+    shutil.rmtree(repo / "deep")
+    git(repo, "checkout", "--", "deep")
+    done = ok(repo, "import-dvc", "--json").json
+    here = {item["path"]: item["here"] for item in done["artifacts"]}
+    assert (here["data"], here["deep/er/x.csv"]) == ("differs", "absent")
+    assert "gitprov status data" in ok(repo, "import-dvc").err
+
+
+def as_dvc_2_wrote_it(repo: Path) -> None:
+    """Moves the cache into DVC 2's layout, and takes the lines out that only DVC 3 writes."""
+    for path in (repo / ".dvc" / "cache" / "files" / "md5").iterdir():
+        path.rename(repo / ".dvc" / "cache" / path.name)
+    shutil.rmtree(repo / ".dvc" / "cache" / "files")
+    for path in [*repo.rglob("*.dvc"), repo / "dvc.lock"]:
+        if path.is_file():
+            lines = path.read_text().splitlines(keepends=True)
+            path.write_text("".join(line for line in lines if line.strip() != "hash: md5"))
+
+
+def dos2unix(repo: Path) -> None:
+    """Names the text with carriage returns as DVC 2 does: blind to them."""
+    text = b"a\r\nb\r\n"
+    old, new = (hashlib.md5(data).hexdigest() for data in (text, text.replace(b"\r", b"")))  # noqa: S324
+    cache = repo / ".dvc" / "cache"
+    pointer = repo / "data.dvc"
+    name = next(line.split()[-1] for line in pointer.read_text().splitlines() if "md5" in line)
+    listed = (cache / name[:2] / name[2:]).read_bytes().replace(old.encode(), new.encode())
+    fresh = hashlib.md5(listed).hexdigest() + ".dir"  # noqa: S324
+    for digest, data in ((new, text), (fresh, listed)):
+        (cache / digest[:2]).mkdir(exist_ok=True)
+        (cache / digest[:2] / digest[2:]).write_bytes(data)
+    pointer.write_text(pointer.read_text().replace(name, fresh))
+
+
+def test_the_layout_of_dvc_2_gives_the_same_roots(repo: Path, told: Path, tmp_path: Path) -> None:
+    as_dvc_2_wrote_it(repo)
+    dos2unix(repo)
+    ok(repo, "import-dvc", "--quiet")
+    commit(repo, message="imported")
+    assert pointers(repo, "HEAD") == added(told / "expected" / "pipeline", tmp_path / "other")
+
+
+def test_only_what_is_named_is_imported(repo: Path) -> None:
+    done = ok(repo, "import-dvc", "deep", "model.safetensors.dvc", "--kind", "data", "--json").json
+    assert [item["path"] for item in done["artifacts"]] == ["deep/er/x.csv", "model.safetensors"]
+    assert {item["kind"] for item in done["artifacts"]} == {"data"}
+    refused(repo, "import-dvc", "README", code=2, says="README is no output of DVC")
+    past = ok(repo, "import-dvc", "--all-revisions", "deep", "--json").json
+    assert past["artifacts"] == ["deep/er/x.csv"]
