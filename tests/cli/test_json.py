@@ -60,6 +60,8 @@ WITHOUT = {
     "pull",
     "get",
     "import",
+    "import-dvc",
+    "import-lfs",
 }
 """Their output is a story, a script, a proof or another program's; or they need more than this."""
 
