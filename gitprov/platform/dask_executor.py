@@ -140,10 +140,15 @@ def executor_of(address: str) -> DaskExecutor:
     Raises:
         UsageError, UnavailableError: as `DaskExecutor`.
     """
-    # What it writes about lost connections would stand between our own sentences, and that workers
+    with contextlib.suppress(ImportError):
+        import distributed  # noqa: F401  # it sets up its loggers, and they must be there
+
+    # What they write about lost connections would stand between our own sentences, and that workers
     # have other versions of numpy or pandas is no matter for what only hashes.
+    for name in [*logging.root.manager.loggerDict]:
+        if name.partition(".")[0] == "distributed":
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     warnings.filterwarnings("ignore", "Mismatched versions found")
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     return DaskExecutor(address)
 
 

@@ -155,6 +155,8 @@ def _take_some(
 def _failed(exc: Exception) -> UnavailableError:
     """The error for what is none of ours: workers that are gone, a pool that broke."""
     said = printable(" ".join(str(exc).split()))[:200]
+    if type(exc).__name__ == "CancelledError":
+        said = "the work was given up, since its scheduler is gone or somebody cancelled it"
     return UnavailableError(
         f"the workers failed: {type(exc).__name__}{': ' if said else ''}{said}",
         hint="run the command again",

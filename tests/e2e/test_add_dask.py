@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ from gitprov.errors import UnavailableError, UsageError
 from gitprov.ops.add import add as add_artifacts
 from gitprov.ops.add_objects import Far, add_objects
 from gitprov.ops.pointers import read_pointer
-from gitprov.platform.dask_executor import DaskExecutor
+from gitprov.platform.dask_executor import DaskExecutor, executor_of
+from gitprov.platform.tasks import spread
 from gitprov.store.source import Address
 from gitprov.workspace import Workspace
 from tests.support.cli import gitprov_process, ok, refused
@@ -163,6 +165,32 @@ def test_a_scheduler_that_is_not_there_is_a_sentence() -> None:
     address = f"dask://127.0.0.1:{free_port()}"
     with pytest.raises(UnavailableError, match="no Dask scheduler answers"):
         DaskExecutor(address, connect=0.5)
+
+
+def test_a_scheduler_that_dies_is_one_sentence_and_nothing_else(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    own = Cluster(tmp_path, {})
+    try:
+        own.begin()
+        own.mend(1)
+        scheduler = own.scheduler
+        assert scheduler is not None
+        jobs = ((number, partial(time.sleep, 0.1)) for number in range(1000))
+
+        def die(*_: object) -> None:
+            if scheduler.poll() is None:
+                scheduler.kill()
+                scheduler.wait()
+
+        with (
+            executor_of(own.address) as executor,
+            pytest.raises(UnavailableError, match=r"its scheduler is gone|had no worker"),
+        ):
+            spread(executor, jobs, die, look=executor.look)
+    finally:
+        own.end()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
