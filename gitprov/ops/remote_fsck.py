@@ -17,6 +17,7 @@ from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.remote import MARKER, Remote, Wanted, write_marker
 from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
 from gitprov.store.remote_fetch import Fetcher
+from gitprov.store.remote_listing import refresh_listing
 from gitprov.store.remote_repair import repair
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -122,6 +123,7 @@ def fsck_remote(
         if writes and (found.problems or lacking or lost):
             writer.commit()
             lost = {*repair(remote, found, ws.store, wanted, jobs=jobs)}
+            refresh_listing(transport)
         if mend:
             mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, partial), store)
         # A clone has what was asked for; what it lacks and the remote has is no damage.

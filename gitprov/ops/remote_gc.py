@@ -12,6 +12,7 @@ from gitprov.ops.remote_live import live_of, scratch
 from gitprov.ops.transfer import REMOTE_CACHE
 from gitprov.store.remote import Remote
 from gitprov.store.remote_gc import Collection, collect
+from gitprov.store.remote_listing import refresh_listing
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
 
@@ -97,6 +98,8 @@ def gc_remote(
             act=act,
             jobs=jobs,
         )
+        if act:
+            refresh_listing(transport)
     return RemoteCollection(transport.url, done, versions, missing, grace_days, act)
 
 
