@@ -51,6 +51,7 @@ def init(no_hooks: bool, store: str | None, as_json: bool, quiet: bool) -> None:
     """
     with workspace() as ws:
         done = set_up(ws, hooks=not no_hooks, store=store)
+        remotes = any(ws.config.remotes)
     for warning in done.warnings:
         note(f"gitprov: warning: {warning}")
     if as_json:
@@ -72,7 +73,8 @@ def init(no_hooks: bool, store: str | None, as_json: bool, quiet: bool) -> None:
         say(f"hooks          {_hooks_line(done.hooks)}")
         if done.remotes:
             say(f"git fetch      brings notes and logs of {', '.join(done.remotes)}")
-        following = "gitprov add data && git commit" if done.config_written else "gitprov checkout"
+        there = "gitprov pull" if remotes else "gitprov checkout"
+        following = "gitprov add data && git commit" if done.config_written else there
         say(f"next           {following}")
 
 

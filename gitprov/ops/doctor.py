@@ -18,6 +18,8 @@ from gitprov.git.keys import load_signer
 from gitprov.git.log import LogReader, known_logs, read_log_key
 from gitprov.git.notes import notes_refs
 from gitprov.git.sync import refspecs, remotes
+from gitprov.ops.doctor_remotes import chunker, data_remotes
+from gitprov.ops.remote_setup import remotes_config
 from gitprov.render.words import human_size, plural
 from gitprov.verify.policy import Policy
 from gitprov.workspace import Workspace
@@ -49,8 +51,15 @@ def doctor(ws: Workspace, means: Means) -> list[Check]:
     def networks(ws: Workspace) -> Iterator[Check]:
         return _networks(ws, means)
 
+    def data(ws: Workspace) -> Iterator[Check]:
+        for name, well, detail, hint in (
+            chunker(),
+            *data_remotes(remotes_config(ws), means.environ),
+        ):
+            yield Check(name, "ok" if well else "warn", detail, hint)
+
     checks = list(_versions(ws))
-    for look in (_configuration, _hooks, _log, _notes, networks, _store, _remotes):
+    for look in (_configuration, _hooks, _log, _notes, networks, _store, _remotes, data):
         try:
             checks += look(ws)
         except GitprovError as exc:

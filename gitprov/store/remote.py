@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
 from gitprov.core.canonical import Fields, dumps, loads
-from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
+from gitprov.errors import GitprovError, MalformedError, UnavailableError
 from gitprov.model.remote_index import KINDS, MAX_INDEX_BYTES, Entry, Kind, parse_index
 from gitprov.model.remote_notice import MAX_NOTICE_BYTES, Notice, is_pack_id
 from gitprov.platform.files import atomic_write, fault, read_bounded
@@ -99,8 +99,7 @@ class Remote:
             writing: whether what it has is counted on: then what it is about to remove is not.
 
         Raises:
-            UnavailableError: it is none, or cannot be reached.
-            UsageError: a newer gitprov wrote it.
+            UnavailableError: it is none, cannot be reached, or a newer gitprov wrote it.
         """
         self.identify(create=create, writing=writing)
         self.look_again()
@@ -378,7 +377,7 @@ def _read_marker(data: bytes, url: str) -> str:
     if isinstance(value, dict) and isinstance(value.get("gitprov"), int):
         version = value["gitprov"]
         if isinstance(version, int) and version > VERSION:
-            raise UsageError(
+            raise UnavailableError(
                 f"{url} has the layout {version}, this gitprov knows {VERSION}",
                 hint="install a newer gitprov",
             )

@@ -7,12 +7,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gitprov.errors import EnvironmentFault, GitprovError, MalformedError, UnavailableError
+from gitprov.errors import (
+    EnvironmentFault,
+    GitprovError,
+    MalformedError,
+    UnavailableError,
+    UsageError,
+)
 from gitprov.store.transport import MissingError, Patience, Transport
 from gitprov.store.transports import open_transport
 from tests.conformance.test_transport import BIG, HASTY
@@ -25,6 +32,7 @@ from tests.support.servers import (
     Server,
     WebServer,
     know,
+    start_ftp,
     start_s3,
     start_sshd,
     web_server,
@@ -50,6 +58,9 @@ def own_server(kind: str, tmp_path: Path) -> Iterator[tuple[Server, Callable[...
         server = start_s3(tmp_path)
         (server.folder / "bucket").mkdir()
         url, options = "s3://bucket/x", {"endpoint": server.endpoint}
+    elif kind == "ftp":
+        server = start_ftp(tmp_path)
+        url, options = f"ftp://127.0.0.1:{server.port}/x", {}
     else:
         server = start_sshd(tmp_path)
         url, options = f"ssh://127.0.0.1:{server.port}{server.folder}/x", {}
@@ -64,7 +75,7 @@ def own_server(kind: str, tmp_path: Path) -> Iterator[tuple[Server, Callable[...
         server.kill()
 
 
-@pytest.mark.parametrize("kind", ["s3", "sftp"])
+@pytest.mark.parametrize("kind", ["s3", "sftp", "ftp"])
 @pytest.mark.parametrize("request_name", REQUESTS)
 def test_a_server_that_died_is_not_reached(kind: str, request_name: str, tmp_path: Path) -> None:
     with own_server(kind, tmp_path) as (server, opened):
@@ -78,7 +89,7 @@ def test_a_server_that_died_is_not_reached(kind: str, request_name: str, tmp_pat
         remote.close()
 
 
-@pytest.mark.parametrize("kind", ["s3", "sftp"])
+@pytest.mark.parametrize("kind", ["s3", "sftp", "ftp"])
 def test_a_server_that_hangs_is_waited_for_only_so_long(kind: str, tmp_path: Path) -> None:
     with own_server(kind, tmp_path) as (server, opened):
         remote = opened(IMPATIENT)
@@ -95,7 +106,7 @@ def test_a_server_that_hangs_is_waited_for_only_so_long(kind: str, tmp_path: Pat
         remote.close()
 
 
-@pytest.mark.parametrize("kind", ["s3", "sftp"])
+@pytest.mark.parametrize("kind", ["s3", "sftp", "ftp"])
 def test_a_server_that_comes_back_is_used_again(kind: str, tmp_path: Path) -> None:
     with own_server(kind, tmp_path) as (server, opened):
         patient = Patience(connect=1, silence=1, sending=1, pauses=(0.3,) * 20)
@@ -351,6 +362,71 @@ def test_the_folder_above_is_not_made(sshd: Server) -> None:
         remote.put("a", b"1")
     assert list(remote.list()) == []
     remote.close()
+
+
+# ---------------------------------------------------------------- FTP, and what fsspec knows
+
+
+def ftp_at(server: Server, home: Path, netrc: str = "") -> Transport:
+    if netrc:
+        (home / ".netrc").write_text(netrc)
+    url = f"ftp://127.0.0.1:{server.port}/x"
+    return open_transport(url, {}, {"HOME": str(home)}, patience=HASTY)
+
+
+WRONG_LOGINS = {
+    "nobody": "",
+    "other": f"machine 127.0.0.1 login {ACCESS} password wrong-hunter2\n",
+    "everybody": f"default login {ACCESS} password {SECRET}\n",
+}
+
+
+def test_a_wrong_password_of_ftp_is_called_wrong(ftp_server: Server, tmp_path: Path) -> None:
+    def refused(who: str, request_name: str) -> str:
+        remote = ftp_at(ftp_server, tmp_path / who)
+        with pytest.raises(UnavailableError, match="does not accept the credentials") as caught:
+            REQUESTS[request_name](remote)
+        remote.close()
+        return f"{caught.value} {caught.value.hint}"
+
+    for who, netrc in WRONG_LOGINS.items():
+        (tmp_path / who).mkdir()
+        (tmp_path / who / ".netrc").write_text(netrc)
+    asked = [(who, name) for who in WRONG_LOGINS for name in ("get", "list", "put")]
+    # All at once: the server lets each of them wait for three seconds.
+    with ThreadPoolExecutor(len(asked)) as pool:
+        said = list(pool.map(lambda one: refused(*one), asked))
+    assert not any("hunter2" in text for text in said)
+    assert all("~/.netrc" in text for text in said)
+
+
+def test_a_malformed_netrc_is_not_repeated(ftp_server: Server, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="malformed in line") as caught:
+        ftp_at(ftp_server, tmp_path, "machine x\nhunter2 hunter2\n")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_who_may_only_read_over_ftp_is_told_so(tmp_path: Path) -> None:
+    server = start_ftp(tmp_path, write=False)
+    try:
+        (server.folder / "x").mkdir()
+        (server.folder / "x" / "a").write_bytes(BIG)
+        url = f"ftp://127.0.0.1:{server.port}/x"
+        remote = open_transport(url, {}, server.environ, patience=HASTY)
+        assert remote.get("a", limit=len(BIG)) == BIG
+        for request in (REQUESTS["put"], lambda remote: remote.delete(["a"])):
+            with pytest.raises(EnvironmentFault, match="cannot be written to"):
+                request(remote)
+        assert remote.get_range("a", 5, 5) == BIG[5:10]
+        remote.close()
+    finally:
+        server.kill()
+
+
+def test_a_kind_whose_library_is_missing_names_it() -> None:
+    with pytest.raises(UsageError, match="webdav4") as caught:
+        open_transport("webdav://files.example/x", {}, {})
+    assert "pip install" in str(caught.value.hint)
 
 
 # ---------------------------------------------------------------- folders

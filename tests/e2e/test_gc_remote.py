@@ -189,6 +189,15 @@ def test_a_pack_of_which_little_is_needed_is_copied(tmp_path: Path) -> None:
     pulls(repo, [str(tmp_path / "nas")])
 
 
+def test_the_list_for_web_servers_follows_a_collection(team: Path) -> None:
+    nas = team.parent / "nas"
+    before = ok(team, "remote", "index", "team", "--json").json["objects"]
+    ok(team, "gc", "--remote", *NOW)
+    listed = {line.partition(" ")[2] for line in (nas / "list").read_text().splitlines()}
+    assert listed == names(nas) - {"list"}
+    assert len(listed) < before
+
+
 def test_what_a_push_left_that_died_goes(team: Path) -> None:
     rest = team.parent / "nas/packs" / f"{'a' * 64}.car"
     rest.write_bytes(b"half")

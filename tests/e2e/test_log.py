@@ -223,6 +223,16 @@ def test_doctor_names_what_is_wrong_and_what_to_run(story: Story) -> None:
     assert checks["remote origin"]["detail"] == "does not answer"
 
 
+def test_doctor_says_which_remotes_for_data_answer(story: Story, tmp_path: Path) -> None:
+    ok(story.repo, "remote", "add", "nas", str(tmp_path / "nas"))
+    ok(story.repo, "remote", "add", "gone", "ssh://127.0.0.1:1/x")
+    checks = {one["name"]: one for one in ok(story.repo, "doctor", "--json").json["checks"]}
+    assert checks["chunks"]["detail"].startswith("large files are cut by ")
+    assert checks["data remote nas"]["state"] == "ok"
+    assert "nothing was pushed to it yet" in checks["data remote nas"]["detail"]
+    assert checks["data remote gone"]["state"] == "warn"
+
+
 def test_doctor_goes_on_when_the_configuration_is_broken(story: Story) -> None:
     (story.repo / ".gitprov.yaml").write_text("gitprov: 1\nstor: {}\n")
     ran = gitprov(story.repo, "doctor")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gitprov.core import car
 from gitprov.core.canonical import dumps
-from gitprov.errors import MalformedError, UnavailableError, UsageError, VerificationError
+from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.entry import Entry as ManifestEntry
 from gitprov.model.manifest import Manifest
 from gitprov.model.remote_index import (
@@ -297,7 +297,7 @@ def test_a_newer_layout_and_no_remote_at_all_are_told_apart(place: Path) -> None
         pass
     newer = {"gitprov": 2, "id": "0" * 32, "type": "remote"}
     (place / "gitprov-remote").write_bytes(dumps(newer) + b"\n")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="has the layout 2"), remote(place):
+    with pytest.raises(UnavailableError, match="has the layout 2"), remote(place):
         pass
     (place / "gitprov-remote").write_bytes(b"something else")
     with pytest.raises(MalformedError), remote(place):
