@@ -53,7 +53,7 @@ def import_lfs(
     head = ws.objects.commit("HEAD")
     if head is None:
         raise UsageError("there is no commit yet")
-    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    wanted = _wanted(ws, paths)
     if dry_run:
         source = _source(ws, None, wanted, progress)
         built, left = _chosen(ws, source, head.tree)
@@ -85,7 +85,7 @@ def import_lfs_history(
     Arguments and errors as for `import_lfs` and `import_history`.
     """
     need_init(ws)
-    wanted = [repo_path(ws.worktree, ws.cwd, path) for path in paths]
+    wanted = _wanted(ws, paths)
 
     def change(tree: str) -> TreeChange:
         built, left = source.artifacts(tree)
@@ -109,6 +109,16 @@ def import_lfs_history(
     if not source.has_any:
         raise UsageError("no commit has an LFS file")
     return done.counted(source.intake.files, source.intake.size)
+
+
+def _wanted(ws: Workspace, paths: Sequence[str]) -> list[RepoPath]:
+    wanted = list(dict.fromkeys(repo_path(ws.worktree, ws.cwd, path) for path in paths))
+    for path in wanted:
+        if not path.raw:
+            raise UsageError("the whole repository cannot be an artifact")
+        if any(above in wanted for above in path.ancestors()):
+            raise UsageError(f"{path} lies inside another path that was named")
+    return wanted
 
 
 def _source(
