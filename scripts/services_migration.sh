@@ -3,26 +3,11 @@
 # Nothing is done, or printed, for what is there. Tests that miss one are skipped and say so.
 set -u
 
-FOLDER=${GITPROV_SERVICES:-${XDG_CACHE_HOME:-${HOME:-/dev/null}/.cache}/gitprov/services}
 PYTHON=${PYTHON:-.venv/bin/python}
 DVC=3.67.1 # as in bench/peers.py
 
-say() { echo "gitprov services: $*"; }
-
-mkdir -p "$FOLDER/bin" 2>/dev/null || { say "no DVC and no git-lfs: $FOLDER cannot be made"; exit 0; }
-
-# Two of us at once would install everything twice. The lock ends with this shell, whatever ends it.
-if command -v flock >/dev/null 2>&1; then
-    exec 9>"$FOLDER/lock" && flock 9
-fi
-
-# On the same file system as what is kept, so that nobody ever finds half a program.
-work=$(mktemp -d "$FOLDER/work.XXXXXX") || exit 0
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-
-has() { [ "$(cat "$FOLDER/$1.version" 2>/dev/null)" = "$2" ]; }
-keep() { printf '%s\n' "$2" >"$FOLDER/$1.version"; }
+what="DVC and no git-lfs"
+. "$(dirname "$0")/services_common.sh"
 
 dvc() { # a virtual environment of its own, started as `dvc/bin/python -m dvc`: that may be moved
     has dvc "$DVC" && "$FOLDER/dvc/bin/python" -c 'import dvc' 2>/dev/null && return 0
