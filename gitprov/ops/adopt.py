@@ -60,6 +60,31 @@ def need_init(ws: Workspace) -> None:
         raise UsageError("gitprov is not set up in this repository yet", hint="gitprov init")
 
 
+class Apart:
+    """Artifacts of which none may lie in another; thousands are asked about quickly."""
+
+    def __init__(self, artifacts: Iterable[RepoPath] = ()) -> None:
+        """Takes those that are there."""
+        self._all: set[RepoPath] = set()
+        self._below: dict[RepoPath, RepoPath] = {}
+        for artifact in artifacts:
+            self.add(artifact)
+
+    def add(self, artifact: RepoPath) -> None:
+        """Takes one more."""
+        self._all.add(artifact)
+        for above in artifact.ancestors():
+            self._below.setdefault(above, artifact)
+
+    def around(self, path: RepoPath) -> RepoPath | None:
+        """Returns an artifact in which a path lies; it is not that one."""
+        return next((above for above in path.ancestors() if above in self._all), None)
+
+    def inside(self, path: RepoPath) -> RepoPath | None:
+        """Returns an artifact that lies below a path, if there is one."""
+        return self._below.get(path)
+
+
 class Places:
     """Says which artifacts may get a pointer beside them."""
 
@@ -72,7 +97,7 @@ class Places:
         """
         self._ws = ws
         self._git_may_have = git_may_have
-        self._taken = {artifact_path(path) for path in pointer_paths(ws.repo.git)}
+        self._known = Apart(artifact_path(path) for path in pointer_paths(ws.repo.git))
         self._new: set[RepoPath] = set()
 
     def check(self, artifact: RepoPath) -> None:
@@ -93,15 +118,15 @@ class Places:
                 "git tracks it already", hint=f"git rm -r --cached {artifact} leaves it on disk"
             )
         self._new.add(artifact)
+        self._known.add(artifact)
 
     def _refuse_nested(self, artifact: RepoPath) -> None:
-        known = self._taken | self._new
         if artifact in self._new:
             raise UsageError("two files name it")
-        around = next((above for above in artifact.ancestors() if above in known), None)
+        around = self._known.around(artifact)
         if around is not None:
             raise UsageError(f"it lies inside the artifact {around}")
-        inside = next((p for p in known if p != artifact and artifact.contains(p)), None)
+        inside = self._known.inside(artifact)
         if inside is not None:
             raise UsageError(
                 f"the artifact {inside} lies inside", hint=f"gitprov remove {inside} first"

@@ -17,10 +17,18 @@ from gitprov.core.paths import MAX_DEPTH, RepoPath
 from gitprov.errors import GitprovError, MalformedError, UsageError
 from gitprov.git.objects import LINK_MODE, SUBMODULE_MODE
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.adopt import check_artifact_name, need_init
+from gitprov.ops.adopt import Apart, check_artifact_name, need_init
 from gitprov.ops.dvc_cache import DvcBuilder, find_cache
 from gitprov.ops.import_dvc import left_out
-from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
+from gitprov.ops.import_history import (
+    MAX_TREE_FILES,
+    PREFIX,
+    History,
+    TreeChange,
+    Trees,
+    import_history,
+    too_many,
+)
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.migrated import Left, Once, pointer_of
 from gitprov.ops.pointers import repo_path
@@ -82,6 +90,7 @@ class _DvcTrees:
     def change(self, tree: str) -> TreeChange:
         pointers: dict[RepoPath, bytes] = {}
         left: list[Left] = []
+        apart = Apart()
         files = dict(self._dvc_files(tree, 0))
         for raw, oid in sorted(files.items()):
             name = raw.rpartition(b"/")[2]
@@ -95,7 +104,7 @@ class _DvcTrees:
                 left.append(Left.of(RepoPath(raw), exc))
                 continue
             for out in outs:
-                self._take(tree, out, pointers, left)
+                self._take(tree, out, pointers, apart, left)
         changed = self._trees.with_pointers(tree, pointers)
         return TreeChange(changed, tuple(pointers), tuple(left))
 
@@ -106,7 +115,12 @@ class _DvcTrees:
         return dvc_outs(RepoPath.parse(raw), data, beside)
 
     def _take(
-        self, tree: str, out: Found, pointers: dict[RepoPath, bytes], left: list[Left]
+        self,
+        tree: str,
+        out: Found,
+        pointers: dict[RepoPath, bytes],
+        apart: Apart,
+        left: list[Left],
     ) -> None:
         if isinstance(out, LeftOut):
             if self._is_wanted(out.source):
@@ -121,10 +135,12 @@ class _DvcTrees:
             return  # this commit has been imported, or was made with gitprov
         try:
             check_artifact_name(out.path)
-            for other in pointers:
-                if other.contains(out.path) or out.path.contains(other):
-                    raise UsageError(f"it and {other} lie in each other")
+            other = out.path if out.path in pointers else apart.around(out.path)
+            other = other or apart.inside(out.path)
+            if other is not None:
+                raise UsageError(f"it and {other} lie in each other")
             pointers[out.path] = self._once.of(out, lambda: self._pointer(out))
+            apart.add(out.path)
         except GitprovError as exc:
             left.append(Left.of(out.path, exc))
 
@@ -150,5 +166,7 @@ class _DvcTrees:
                 is_dvc_file(entry.name) or entry.name == PIPELINE
             ):
                 found.append((entry.name, entry.oid.hex()))
+            if len(found) > MAX_TREE_FILES:
+                raise too_many()
         self._files[tree] = found
         return found

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.git.command import split_nul
 from gitprov.git.objects import LINK_MODE, TREE_MODE, ObjectReader, TreeEntry
 from gitprov.git.rewrite import Files, OldCommit, imported_from, let_go, move_refs, rewrite
-from gitprov.model.pointer import MAX_POINTER_BYTES
+from gitprov.model.pointer import MAX_POINTER_BYTES, is_pointer_name
 from gitprov.ops.migrated import Left, Lefts
-from gitprov.ops.pointers import ignore_line, ignore_path, pointer_path
+from gitprov.ops.pointers import artifact_path, ignore_line, ignore_path, pointer_path
 from gitprov.ops.record import record_commits
 from gitprov.workspace import Workspace
 
@@ -23,6 +24,10 @@ _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 _MAX_GITIGNORE = 4 << 20
 _MAX_COMMIT = 16 << 20
 _KEPT_TREES = 10_000
+
+MAX_TREE_FILES = 500_000
+"""A commit with more files of the other tool is left: a few trees that hold each other many times
+over stand for more than any machine holds."""
 
 
 class TreeChange(NamedTuple):
@@ -68,6 +73,11 @@ class History:
         return replace(self, files=files, size=size)
 
 
+def too_many() -> MalformedError:
+    """The error for a commit that passes `MAX_TREE_FILES`."""
+    return MalformedError(f"it has more than {MAX_TREE_FILES:,} files of the other tool")
+
+
 class Trees:
     """Git's trees, read once each."""
 
@@ -75,6 +85,7 @@ class Trees:
         """Takes what reads them."""
         self.objects = objects
         self._known: dict[str, list[TreeEntry]] = {}
+        self._ignored: dict[tuple[str | None, tuple[bytes, ...]], bytes | None] = {}
 
     def read(self, oid: str) -> list[TreeEntry]:
         """Returns the entries of a tree."""
@@ -107,15 +118,24 @@ class Trees:
             entry = self.at(tree, where)
             if entry is not None and entry.mode in (TREE_MODE, LINK_MODE):
                 continue
-            old = b""
-            if entry is not None:
-                old = self.objects.need(entry.oid.hex(), "blob", limit=_MAX_GITIGNORE)
-            there = old.split(b"\n")
-            missing = [line for line in lines if line not in there]
-            if missing:
-                start = old if not old or old.endswith(b"\n") else old + b"\n"
-                files[where.raw] = start + b"\n".join([*missing, b""])
+            # The same in thousands of commits is made, and kept, once.
+            key = entry and entry.oid.hex(), tuple(lines)
+            if key not in self._ignored:
+                self._ignored[key] = self._ignoring(*key)
+            changed = self._ignored[key]
+            if changed is not None:
+                files[where.raw] = changed
         return files
+
+    def _ignoring(self, oid: str | None, lines: Sequence[bytes]) -> bytes | None:
+        """Returns a .gitignore with those lines, None when it has them."""
+        old = self.objects.need(oid, "blob", limit=_MAX_GITIGNORE) if oid else b""
+        there = {*old.split(b"\n")}
+        missing = [line for line in lines if line not in there]
+        if not missing:
+            return None
+        start = old if not old or old.endswith(b"\n") else old + b"\n"
+        return start + b"\n".join([*missing, b""])
 
     def has_pointer(self, tree: str, artifact: RepoPath) -> bool:
         """Whether a tree has a pointer of an artifact already."""
@@ -239,8 +259,22 @@ def _moves(ws: Workspace, branches: Mapping[str, str]) -> list[tuple[str, str, s
             raise UsageError(
                 f"{ref} has commits that no import made", hint="choose another --branch PREFIX"
             )
+        if old is not None and not _is_ancestor(ws, old, new) and (lost := _lost(ws, old, new)):
+            raise UsageError(
+                f"{ref} has artifacts that this import does not make: {lost[0]} for one",
+                hint="choose another --branch PREFIX, or delete that branch first",
+            )
         moves.append((ref, new, old))
     return moves
+
+
+def _lost(ws: Workspace, old: str, new: str) -> list[RepoPath]:
+    """The artifacts that one commit has and another has not: another import may have made them."""
+    output = ws.repo.git.run(
+        "diff-tree", "-r", "-z", "--name-only", "--no-renames", "--diff-filter=D", old, new
+    )
+    paths = (RepoPath(raw) for raw in split_nul(output))
+    return [artifact_path(path) for path in paths if is_pointer_name(path.name)]
 
 
 def _is_ancestor(ws: Workspace, older: str, newer: str) -> bool:

@@ -97,7 +97,7 @@ class Intake:
             self._taken[name] = known
         if isinstance(known, Taken):
             return known
-        raise known
+        raise known.with_traceback(None)  # else each time makes it longer, and keeps more alive
 
     def _take(self, name: OldName, paths: list[str]) -> Taken:
         for path in paths:

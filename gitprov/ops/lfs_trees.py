@@ -11,7 +11,7 @@ from gitprov.git.objects import EXECUTABLE_MODE, LINK_MODE, SUBMODULE_MODE, Tree
 from gitprov.model.entry import Entry
 from gitprov.model.lfs_pointer import MAX_LFS_BYTES, LfsPointer
 from gitprov.ops.adopt import check_artifact_name
-from gitprov.ops.import_history import Trees
+from gitprov.ops.import_history import MAX_TREE_FILES, Trees, too_many
 from gitprov.ops.intake import Intake, OldName, Taken
 from gitprov.ops.migrated import Built, Left
 from gitprov.workspace import Workspace
@@ -210,6 +210,8 @@ class LfsTrees:
                     found.append((entry.name, entry))
             else:
                 pure = pure and entry.mode == LINK_MODE
+            if len(found) > MAX_TREE_FILES:
+                raise too_many()
         self._listed[tree], self._pure[tree] = found, pure
         return found
 

@@ -108,5 +108,5 @@ class Once:
                 self._known[key] = exc
         known = self._known[key]
         if isinstance(known, GitprovError):
-            raise known
+            raise known.with_traceback(None)  # else each time makes it longer, and keeps more alive
         return known  # type: ignore[return-value]

@@ -163,6 +163,15 @@ def test_a_branch_with_commits_of_its_own_is_not_written_over(repo: Path) -> Non
     assert "refs/heads/from-dvc/main" in done["branches"]
 
 
+def test_an_import_of_less_does_not_take_the_place_of_an_import_of_more(repo: Path) -> None:
+    """As import-lfs would after import-dvc."""
+    first = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    says = "has artifacts that this import does not make: data for one"
+    refused(repo, "import-dvc", "--all-revisions", "deep", code=2, says=says)
+    name = "refs/heads/imported/main"
+    assert git(repo, "rev-parse", "imported/main") == first["branches"][name]
+
+
 def test_what_is_missing_is_named_and_the_rest_imported(repo: Path) -> None:
     cached(repo, b"three").unlink()
     done = gitprov(repo, "import-dvc")
