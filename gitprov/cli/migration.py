@@ -18,6 +18,7 @@ from gitprov.cli.options import (
     table,
 )
 from gitprov.cli.progress import progress
+from gitprov.core.paths import printable
 from gitprov.ops import import_dvc as dvc
 from gitprov.ops import import_dvc_history as dvc_history
 from gitprov.ops import import_lfs as lfs
@@ -266,6 +267,11 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
+def _line(text: str) -> str:
+    """One line that cannot steer a terminal, whatever a repository put into it."""
+    return printable(" ".join(text.split()))
+
+
 def _end(left: Sequence[Left], *, quiet: bool) -> None:
     """Names what was left on stderr, each hint once, and ends with the code that it is worth."""
     wrong = [item for item in left if item.code]
@@ -273,10 +279,10 @@ def _end(left: Sequence[Left], *, quiet: bool) -> None:
     named += wrong
     for item in named[:_NAMED]:
         where = f", in {plural(item.commits, 'commit')}" if item.commits else ""
-        note(f"gitprov: not imported: {item.path}: {item.why}{where}")
+        note(f"gitprov: not imported: {_line(f'{item.path}: {item.why}')}{where}")
     if len(named) > _NAMED:
         note(f"gitprov: and {len(named) - _NAMED:,} more; --json names all")
     for hint in dict.fromkeys(item.hint for item in wrong if item.hint):
-        note(f"gitprov: hint: {hint}")
+        note(f"gitprov: hint: {_line(hint)}")
     if code := exit_code(left):
         raise click.exceptions.Exit(code)

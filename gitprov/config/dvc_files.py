@@ -22,6 +22,7 @@ LOCK, PIPELINE, ENDING = b"dvc.lock", b"dvc.yaml", b".dvc"
 
 _LIMITS = YamlLimits(text=MAX_DVC_BYTES, scalar=64 << 10, depth=64)
 _MAX_OUTS = 10_000
+_MAX_SHOWN = 200
 _MD5 = re.compile(r"([0-9a-f]{32})(\.dir)?", re.ASCII)
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[A-Za-z]:[\\/]|/")
 _OUT_SECTIONS = ("outs", "metrics", "plots")
@@ -109,17 +110,17 @@ def _lock(where: RepoPath, document: Mapping[str, Json], pipeline: bytes | None)
             f"{where} is no lock of DVC 2 or 3", hint="a newer DVC rewrites it: dvc commit"
         )
     places = _pipeline(where.parent / PIPELINE, pipeline)
-    for name, stage in stages.items():
-        if not isinstance(stage, dict):
-            raise MalformedError(f"{where}: the stage {name!r} is no mapping")
+    for name, stage in cast("Mapping[object, Json]", stages).items():
+        if not isinstance(name, str) or not isinstance(stage, dict):
+            raise MalformedError(f"{where}: the stage {name!r:.80} is no mapping with a name")
         # A stage of a loop is called `name@item`.
         place = places.get(name) or places.get(name.partition("@")[0]) or _Place()
         folder = _below(where.parent, place.wdir)
         for out in _items(stage.get("outs", []), where):
             if place.is_template:
-                path = show(str(out.get("path", "")).encode("utf-8", "replace"))
-                yield LeftOut(path, where, f"the wdir of the stage {name} is a template", True)
-            elif out.get("path") in place.uncached:
+                path = show(str(out.get("path", "")).encode("utf-8", "replace"))[:_MAX_SHOWN]
+                yield LeftOut(path, where, f"the wdir of the stage {name:.80} is a template", True)
+            elif isinstance(out.get("path"), str) and out["path"] in place.uncached:
                 yield _out(where, folder, {**out, "cache": False})
             else:
                 yield _out(where, folder, out)
@@ -173,11 +174,11 @@ def _joined(folder: RepoPath, text: str) -> RepoPath:
     try:
         given = text.encode()
     except UnicodeEncodeError:
-        raise MalformedError(f"the path {text!r} is no Unicode text") from None
+        raise MalformedError(f"the path {text!r:.80} is no Unicode text") from None
     for part in given.split(b"/"):
         if part == b"..":
             if not parts:
-                raise MalformedError(f"{show(given)} leads out of the repository")
+                raise MalformedError(f"{show(given)[:_MAX_SHOWN]} leads out of the repository")
             parts.pop()
         elif part not in {b"", b"."}:
             parts.append(part)
@@ -188,7 +189,7 @@ def _out(where: RepoPath, folder: RepoPath, out: Mapping[str, Json]) -> Found:
     path, md5 = out.get("path"), out.get("md5")
     if not isinstance(path, str) or not path:
         return LeftOut("?", where, "an output has no path", True)
-    shown = show(path.encode("utf-8", "replace"))
+    shown = show(path.encode("utf-8", "replace"))[:_MAX_SHOWN]
     if "remote" in out or _ELSEWHERE.match(path):
         return LeftOut(shown, where, "it lies outside the repository", False)
     if out.get("cache") is False:

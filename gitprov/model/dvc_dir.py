@@ -10,6 +10,7 @@ from gitprov.errors import MalformedError
 MAX_DIR_BYTES = 256 << 20
 """A larger list (about two million files) is refused before it is parsed."""
 
+_MAX_SHOWN = 200
 _MD5 = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -37,7 +38,7 @@ def parse_dir(data: bytes) -> list[tuple[bytes, str]]:
     seen: set[bytes] = set()
     for path, md5 in rows:
         if not path or not _MD5.fullmatch(md5):
-            raise MalformedError(f"the file '{show(path)}' has no name or no MD5")
+            raise MalformedError(f"the file '{show(path)[:_MAX_SHOWN]}' has no name or no MD5")
         RepoPath.parse(path)
         if path in seen:
             raise MalformedError(f"the file '{show(path)}' occurs twice")

@@ -53,19 +53,26 @@ def find_cache(ws: Workspace, given: str | None) -> DvcCache:
             raise UsageError(f"there is no folder {show(os.fsencode(given))}")
         folders.append(path)
     listed = ws.repo.git.run("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
+    top = os.path.realpath(ws.worktree).rstrip("/")
     configs = {RepoPath(b".dvc/config"), *(RepoPath(raw) for raw in split_nul(listed))}
     for config in sorted(configs):
         home = os.fsdecode(on_disk(ws.worktree, config.parent))
+        if os.path.realpath(home) != os.path.join(top, os.fsdecode(config.parent.raw)):
+            continue  # behind a link: git cannot say what of it is tracked
         for name, is_ours in (("config.local", not _is_tracked(ws, config)), ("config", False)):
             chosen = _cache_dir(os.path.join(home, name))
             if chosen is None:
                 continue
             path = os.path.normpath(os.path.join(home, chosen))
-            if is_ours or _lies_in(ws.worktree, path):
+            if is_ours or os.path.realpath(path).startswith(top + "/"):
                 folders.append(path)
             else:
                 refused.append(chosen)
-        folders.append(os.path.join(home, "cache"))
+        tracked = _tracked_link(ws, config.parent / b"cache")
+        if tracked is None:
+            folders.append(os.path.join(home, "cache"))
+        else:
+            refused.append(tracked)
     return DvcCache(tuple(dict.fromkeys(folders)), tuple(refused))
 
 
@@ -75,9 +82,15 @@ def _is_tracked(ws: Workspace, config: RepoPath) -> bool:
     return bool(ws.repo.git.run("--literal-pathspecs", "ls-files", "-z", "--", path.raw))
 
 
-def _lies_in(worktree: str, path: str) -> bool:
-    top = os.path.realpath(worktree)
-    return os.path.realpath(path).startswith(top.rstrip("/") + "/")
+def _tracked_link(ws: Workspace, folder: RepoPath) -> str | None:
+    """Returns where a link leads that git tracks at or below a folder, None when there is none."""
+    output = ws.repo.git.run("--literal-pathspecs", "ls-files", "-z", "-s", "--", folder.raw)
+    for row in split_nul(output):
+        meta, _, path = row.partition(b"\t")
+        if meta.startswith(b"120000 "):
+            where = os.fsdecode(on_disk(ws.worktree, RepoPath(path)))
+            return os.path.realpath(where)
+    return None
 
 
 def _cache_dir(path: str) -> str | None:
@@ -86,7 +99,8 @@ def _cache_dir(path: str) -> str | None:
         parser.read_string(read_bounded(path, _MAX_CONFIG).decode("utf-8"))
     except (UnavailableError, MalformedError, UnicodeDecodeError, configparser.Error):
         return None
-    return parser.get("cache", "dir", fallback=None) or None
+    found = parser.get("cache", "dir", fallback=None)
+    return found if found and "\0" not in found else None
 
 
 class DvcBuilder:

@@ -120,6 +120,81 @@ def test_a_tracked_file_names_no_cache_outside(repo: Path, tmp_path: Path) -> No
     assert ok(repo, "import-dvc", "--json").json["artifacts"]
 
 
+def test_no_tracked_link_leads_to_a_cache_outside(repo: Path, tmp_path: Path) -> None:
+    (repo / ".dvc" / "cache").rename(tmp_path / "elsewhere")
+    (repo / ".dvc" / "cache").symlink_to(tmp_path / "elsewhere")
+    assert ok(repo, "import-dvc", "--dry-run", "--json").json["artifacts"]  # the user's own link
+    commit(repo, message="link", options=["--all"])
+    git(repo, "add", "-f", ".dvc/cache")
+    done = gitprov(repo, "import-dvc")
+    assert done.code == 3
+    assert "gitprov import-dvc --cache FOLDER" in done.err
+    assert ok(repo, "import-dvc", "--cache", "../elsewhere", "--json").json["artifacts"]
+
+
+def test_no_tracked_link_makes_a_tracked_setting_ones_own(repo: Path, tmp_path: Path) -> None:
+    (repo / ".dvc" / "cache").rename(tmp_path / "elsewhere")
+    git(repo, "rm", "-r", "-q", ".dvc")
+    write(repo, {"evil/config.local": f"[cache]\n    dir = {tmp_path / 'elsewhere'}\n"})
+    (repo / ".dvc").symlink_to("evil")
+    git(repo, "add", "-f", "evil", ".dvc")
+    done = gitprov(repo, "import-dvc")
+    assert done.code == 3
+    assert "is not in DVC's cache" in done.err
+    assert not (repo / "good.prov").exists()
+
+
+def test_a_setting_that_is_no_path_is_as_none(repo: Path) -> None:
+    write(repo, {".dvc/config": "[cache]\n    dir = a\0b\n"})
+    assert ok(repo, "import-dvc", "--json").json["artifacts"]
+
+
+def test_what_a_lock_says_cannot_steer_a_terminal(repo: Path) -> None:
+    lock = {"schema": "2.0", "stages": {"a\x1b[31mb": {"outs": [{"path": "x\x1b[2J"}]}}}
+    pipeline = {"stages": {"a\x1b[31mb": {"wdir": "${x}"}}}
+    write(repo, {"dvc.lock": json.dumps(lock), "dvc.yaml": json.dumps(pipeline)})
+    done = gitprov(repo, "import-dvc")
+    assert done.code == 1
+    assert "is a template" in done.err
+    assert "\x1b" not in done.err + done.out
+
+
+@pytest.mark.parametrize("stages", [{"1": []}, {"a": {"outs": [{"path": ["x"], "md5": X}]}}])
+def test_a_lock_that_is_wrong_is_named_and_the_rest_imported(
+    repo: Path, stages: dict[str, object]
+) -> None:
+    lock = json.dumps({"schema": "2.0", "stages": stages}).replace('"1"', "1")
+    write(repo, {"dvc.lock": lock})
+    done = gitprov(repo, "import-dvc")
+    assert done.code == 1
+    assert "dvc.lock" in done.err
+    assert (repo / "good.prov").exists()
+
+
+def test_trees_that_hold_each_other_many_times_over_are_left(repo: Path) -> None:
+    """Thirty trees stand for a billion files."""
+    commit(repo, message="good", options=["--all"])
+    git(repo, "add", "good.dvc")
+    commit(repo, message="good")
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 1\n"
+    commit(repo, {"pointer": pointer}, "pointer")
+    blobs = {name: git(repo, "hash-object", "-w", name).strip() for name in ("good.dvc", "pointer")}
+    rows = "".join(f"100644 blob {oid}\t{name}\n" for name, oid in blobs.items())
+    tree = git(repo, "mktree", input=rows.encode()).strip()
+    for _ in range(30):
+        rows = "".join(f"040000 tree {tree}\t{name}\n" for name in "ab")
+        tree = git(repo, "mktree", input=rows.encode()).strip()
+    bomb = git(repo, "commit-tree", "-m", "bomb", "-p", "HEAD", tree).strip()
+    git(repo, "branch", "bomb", bomb)
+    for command in ("import-dvc", "import-lfs"):
+        done = gitprov(repo, command, "--all-revisions", "--json")
+        assert done.code == 1
+        (left,) = (item for item in done.json["left"] if item["path"].startswith("commit "))
+        assert left["path"] == f"commit {bomb[:12]}"
+        assert "files of the other tool" in left["why"]
+    assert git(repo, "show", "imported/main:good.prov")
+
+
 def test_what_is_no_dvc_repository_and_no_gitprov_repository_is_told_so(tmp_path: Path) -> None:
     repo = make_repo(tmp_path / "r")
     commit(repo, {"a": "1"})
