@@ -20,9 +20,10 @@ from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.local import LocalStore
 from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.partial import clear_old
-from gitprov.store.remote import Remote, Wanted
+from gitprov.store.remote import NothingPushedError, Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing
+from gitprov.store.remote_memory import question, recall, remember
 from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -90,18 +91,22 @@ def push(
     if transport.read_only:
         raise UsageError(f"{transport.url} can only be read")
     commits = chosen_commits(ws, revs, everything=everything)
-    wanted, absent = needed(ws.store, parts_of_commits(ws, commits, paths))
+    parts = parts_of_commits(ws, commits, paths)
+    asked = question((part.top.kind, part.top.digest, part.below) for part in parts)
     with Remote(transport, _indexes(ws)) as remote:
-        try:
-            remote.connect(create=not dry_run, writing=True)
-        except UnavailableError:
+        listed = _glance(remote)
+        known = None if listed is None else recall(remote.folder, asked, listed, remote.announced)
+        if known is not None:
             if not dry_run:
-                raise
+                refresh_listing(transport)
+            return Transferred(transport.url, len(commits), 0, 0, 0, known)
+        wanted, absent = needed(ws.store, parts)
+        if listed is not None:
+            remote.look_again(listed=listed)
+        elif not dry_run:
+            remote.connect(create=True)
         there = remote.has(wanted)
-        kept = remote.has(Wanted(digest, is_manifest=False) for digest in absent)
-        absent = [digest for digest in absent if Wanted(digest, is_manifest=False) not in kept]
-        if absent:
-            raise _missing(absent, announced=remote.place(absent[0]) is not None)
+        kept = _only_there(remote, absent)
         lacking = [one for one in wanted if one not in there]
         size = sum(ws.store.sizes(one.digest for one in lacking).values())
         if dry_run:
@@ -113,10 +118,27 @@ def push(
         done = send(remote, ws.store, wanted, jobs=jobs, sent=told)
         # Also when nothing was sent: the push before may have died before it came this far.
         refresh_listing(transport)
-        taken = kept - remote.has(kept)
-        if taken:
-            raise _missing([one.digest for one in taken], announced=True)
+        _only_there(remote, kept)
+        if not kept:
+            remember(remote.folder, asked, remote.counted_on(), len(wanted))
     return Transferred(transport.url, len(commits), len(lacking), size, done.sent_bytes, len(there))
+
+
+def _only_there(remote: Remote, digests: Sequence[bytes]) -> Sequence[bytes]:
+    """Returns what the store lacks, when the remote has all of it and will keep it."""
+    kept = {one.digest for one in remote.has(Wanted(one, is_manifest=False) for one in digests)}
+    if absent := [digest for digest in digests if digest not in kept]:
+        raise _missing(absent, announced=remote.place(absent[0]) is not None)
+    return digests
+
+
+def _glance(remote: Remote) -> dict[str, int] | None:
+    """What the remote lists; None when nothing was pushed to it yet."""
+    try:
+        remote.identify(create=False, writing=True)
+    except NothingPushedError:
+        return None
+    return remote.glance()
 
 
 def fetch(

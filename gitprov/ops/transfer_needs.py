@@ -76,10 +76,14 @@ def needed(store: BlobStore, parts: Iterable[Part]) -> tuple[list[Wanted], list[
         UsageError: there is nothing at a path.
     """
     above: set[bytes] = set()
-    files: set[bytes] = set()
+    # In the order of their paths, so that a folder's files come to lie side by side in packs.
+    files: dict[bytes, None] = {}
     folders: set[bytes] = set()
     for top in _tops(store, parts, above.add):
-        (folders if top.kind == "d" else files).add(top.digest)
+        if top.kind == "d":
+            folders.add(top.digest)
+        else:
+            files[top.digest] = None
     done = set(above)
     absent = above - store.has(above)
     while folders:
@@ -87,11 +91,14 @@ def needed(store: BlobStore, parts: Iterable[Part]) -> tuple[list[Wanted], list[
         absent |= folders - store.has(folders)
         below: set[bytes] = set()
         for entry in _entries(store, folders):
-            (below if entry.kind == "d" else files).add(entry.digest)
+            if entry.kind == "d":
+                below.add(entry.digest)
+            else:
+                files[entry.digest] = None
         folders = below - done
     have = store.has(files)
-    absent |= files - have
-    wanted = [Wanted(digest, is_manifest=False) for digest in sorted(have)]
+    absent |= files.keys() - have
+    wanted = [Wanted(digest, is_manifest=False) for digest in files if digest in have]
     wanted += [Wanted(digest, is_manifest=True) for digest in sorted(done - absent)]
     return wanted, sorted(absent)
 

@@ -10,7 +10,7 @@ import contextlib
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
@@ -40,6 +40,10 @@ _AT_ONCE = 64
 
 _SIZE_BITS, _OFFSET_BITS, _KIND_BITS = 21, 51, 3
 _NUMBER_OF = {kind: number for number, kind in enumerate(KINDS)}
+
+
+class NothingPushedError(UnavailableError):
+    """The place is there, and is no remote yet."""
 
 
 class Place(NamedTuple):
@@ -111,17 +115,21 @@ class Remote:
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
         except MissingError:
             if not create:
-                raise UnavailableError(
+                raise NothingPushedError(
                     f"nothing was pushed to {self.transport.url} yet", hint="gitprov push"
                 ) from None
             write_marker(self.transport)
             marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
         self.id = _read_marker(marker, self.transport.url)
-        folder = os.path.join(self._cache, self.id)
         try:
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(self.folder, exist_ok=True)
         except OSError as exc:
-            raise fault(exc, "make", folder) from exc
+            raise fault(exc, "make", self.folder) from exc
+
+    @property
+    def folder(self) -> str:
+        """Where this clone keeps what it knows of the remote."""
+        return os.path.join(self._cache, self.id)
 
     def has(self, wanted: Iterable[Wanted]) -> set[Wanted]:
         """Returns what the remote has of these, and is not about to remove."""
@@ -149,17 +157,27 @@ class Remote:
         """Whether there is an index of this pack."""
         return pack_id in self._numbers
 
-    def look_again(self, *, writing: bool = False) -> None:
-        """Learns anew what the remote has: others may have written and removed.
-
-        Args:
-            writing: whether what it has is counted on from now on, see `connect`.
-        """
-        self._writing = self._writing or writing
+    def glance(self) -> dict[str, int]:
+        """Lists the indexes, and reads what is announced: the first half of `look_again`."""
         listed = self.list_indexes()
         if self._writing:
             # After the indexes were listed: what is announced later is looked for at the end.
             self.read_notices()
+        return listed
+
+    def counted_on(self) -> set[str]:
+        """Returns the packs that were there at the last look, or were written since, and stay."""
+        return set(self._numbers) - self.announced
+
+    def look_again(self, *, writing: bool = False, listed: Mapping[str, int] | None = None) -> None:
+        """Learns anew what the remote has: others may have written and removed.
+
+        Args:
+            writing: whether what it has is counted on from now on, see `connect`.
+            listed: what `glance` has just returned.
+        """
+        self._writing = self._writing or writing
+        listed = self.glance() if listed is None else listed
         self._places.clear()
         self._chunks.clear()
         self._packs.clear()
@@ -208,9 +226,8 @@ class Remote:
 
     def indexes(self) -> Iterator[tuple[str, list[Entry]]]:
         """Yields every pack that was there at the last look, with what its index says."""
-        folder = os.path.join(self._cache, self.id)
         for name in [*self._packs]:
-            entries = self._entries(folder, name, MAX_INDEX_BYTES, b"")
+            entries = self._entries(name, MAX_INDEX_BYTES, b"")
             if entries is not None:
                 yield name, entries
 
@@ -224,7 +241,7 @@ class Remote:
         Args:
             mine: packs that were written since then; a collection may have taken one for a rest.
         """
-        before = set(self._numbers) - self.announced
+        before = self.counted_on()
         self.read_notices()
         lost = bool(before & self.announced or before - self.list_indexes().keys())
         written = list(mine)
@@ -256,7 +273,7 @@ class Remote:
 
     def keep_index(self, pack_id: str, data: bytes) -> None:
         """Keeps a pack's index here, so that it is not fetched again."""
-        atomic_write(os.path.join(self._cache, self.id, pack_id), data, durable=False)
+        atomic_write(os.path.join(self.folder, pack_id), data, durable=False)
 
     def learn(self, pack_id: str, entries: Iterable[Entry]) -> None:
         """Is told what lies in a pack."""
@@ -296,18 +313,17 @@ class Remote:
         return Place(self._packs[place >> _KIND_BITS], kind, offset, size)
 
     def _read_indexes(
-        self, listed: dict[str, int], order: list[str]
+        self, listed: Mapping[str, int], order: list[str]
     ) -> Iterator[tuple[str, list[Entry]]]:
         """Yields what the indexes say; those that are not kept here yet are fetched."""
-        folder = os.path.join(self._cache, self.id)
         try:
-            kept = set(os.listdir(folder))
+            kept = set(os.listdir(self.folder))
         except OSError as exc:
-            raise fault(exc, "read", folder) from exc
+            raise fault(exc, "read", self.folder) from exc
         for name in kept - listed.keys():
             if is_pack_id(name):
                 with contextlib.suppress(OSError):
-                    os.unlink(os.path.join(folder, name))  # collected there
+                    os.unlink(os.path.join(self.folder, name))  # collected there
         with ThreadPoolExecutor(max_workers=8) as pool:
             for start in range(0, len(order), _AT_ONCE):
                 some = [one for one in order[start : start + _AT_ONCE] if one not in self._vanished]
@@ -315,11 +331,11 @@ class Remote:
                 sizes = [listed[name] for name in missing]
                 fetched = dict(zip(missing, pool.map(self._fetch, missing, sizes), strict=True))
                 for name in some:
-                    entries = self._entries(folder, name, listed[name], fetched.pop(name, b""))
+                    entries = self._entries(name, listed[name], fetched.pop(name, b""))
                     if entries is not None:
                         yield name, entries
 
-    def _entries(self, folder: str, name: str, size: int, data: bytes | None) -> list[Entry] | None:
+    def _entries(self, name: str, size: int, data: bytes | None) -> list[Entry] | None:
         """What an index says: as it was fetched just now, or as it is kept here."""
         what = f"the index of {name}"
         if data is None:
@@ -328,7 +344,7 @@ class Remote:
             entries = parse_index(data, what=what)
             self.keep_index(name, data)
             return entries
-        path = os.path.join(folder, name)
+        path = os.path.join(self.folder, name)
         try:
             return parse_index(read_bounded(path, MAX_INDEX_BYTES), what=path)
         except GitprovError:

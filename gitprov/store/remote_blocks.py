@@ -17,6 +17,9 @@ _BATCH_BYTES = 4 << 20
 _GAP_BYTES = 64 << 10
 """What lies between two wanted blocks is read along when it is less than this."""
 
+_BATCH_BLOCKS = 8192
+"""Of empty or tiny blocks many more would fit, and each is looked for among all ranges."""
+
 _AHEAD = 2
 """Batches for each job that are under way or wait to be taken."""
 
@@ -143,7 +146,8 @@ def _batches(wanted: Sequence[tuple[Wanted, Place]]) -> Iterator[list[tuple[Want
     batch: list[tuple[Wanted, Place]] = []
     size = 0
     for item in wanted:
-        if batch and (item[1].pack != batch[0][1].pack or size >= _BATCH_BYTES):
+        is_full = size >= _BATCH_BYTES or len(batch) >= _BATCH_BLOCKS
+        if batch and (item[1].pack != batch[0][1].pack or is_full):
             yield batch
             batch, size = [], 0
         batch.append(item)

@@ -268,6 +268,42 @@ def test_no_remote_and_an_empty_one_are_told_apart(owner: Path, tmp_path: Path) 
     assert [*(tmp_path / "nas").iterdir()] == []
 
 
+def test_a_push_with_nothing_new_reads_no_index_and_one_after_a_loss_sends_again(
+    owner: Path, tmp_path: Path
+) -> None:
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    ok(owner, "push")
+    indexes = [path for path in owner.glob(".git/gitprov/remotes/*/*") if len(path.name) == 64]
+    assert indexes
+    for path in indexes:
+        path.unlink()
+    again = ok(owner, "push", "--json").json
+    assert (again["objects"], again["travelled"], again["there"]) == (0, 0, 309)
+    assert not any(path.exists() for path in indexes), "an index was read to find nothing new"
+    shutil.rmtree(nas / "index")
+    shutil.rmtree(nas / "packs")
+    assert ok(owner, "push", "--json").json["objects"] == 309
+    other = colleague(owner)
+    add_remote(other, str(nas))
+    ok(other, "pull")
+    assert same(owner, other)
+
+
+def test_a_dry_run_does_not_take_a_remote_that_is_out_of_reach_for_an_empty_one(
+    owner: Path, tmp_path: Path
+) -> None:
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    ok(owner, "push")
+    marker = nas / "gitprov-remote"
+    marker.chmod(0o600)
+    marker.write_bytes(marker.read_bytes().replace(b'"gitprov":1', b'"gitprov":2'))
+    ended = gitprov(owner, "push", "--dry-run")
+    assert ended.code == 3
+    assert "has the layout 2" in ended.err
+
+
 def test_two_clones_push_at_once_and_nothing_is_lost(owner: Path, tmp_path: Path) -> None:
     other = colleague(owner)
     for number, repo in enumerate((owner, other)):
@@ -278,13 +314,16 @@ def test_two_clones_push_at_once_and_nothing_is_lost(owner: Path, tmp_path: Path
     ok(owner, "push", "HEAD~1")
     running = [
         subprocess.Popen([GITPROV, "push", "--quiet"], cwd=repo, env=isolated_environment())
-        for repo in (owner, owner)
+        for repo in (owner, other)
     ]
     assert [process.wait(timeout=120) for process in running] == [0, 0]
-    third = colleague(owner, "third")
-    add_remote(third, str(tmp_path / "nas"))
-    ok(third, "pull")
-    assert len([*(third / "more").iterdir()]) == 100
+    for repo, name in ((owner, "third"), (other, "fourth")):
+        clone = colleague(repo, name)
+        add_remote(clone, str(tmp_path / "nas"))
+        ok(clone, "pull")
+        assert (clone / "model.bin").read_bytes() == (owner / "model.bin").read_bytes()
+        found = {file.name: file.read_bytes() for file in (clone / "more").iterdir()}
+        assert found == {file.name: file.read_bytes() for file in (repo / "more").iterdir()}
 
 
 def test_a_web_server_stands_in_for_a_remote_once_it_has_a_list(
