@@ -135,6 +135,8 @@ def load_yaml(text: str, *, what: str, limits: YamlLimits = _LIMITS) -> dict[str
         _check_events(yaml.parse(text, loader), what, limits)
         value = yaml.load(text, loader)  # noqa: S506  # both are safe loaders
     except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as exc:
+        if "nesting depth" in str(exc):  # libyaml's own limit, which comes before ours
+            raise UsageError(f"{what} is nested too deeply") from None
         raise UsageError(f"{what} is not YAML: {str(exc)[:300]}") from None
     if value is None:
         return {}

@@ -208,7 +208,7 @@ def fetch_parts(
         meter: is told how it goes.
     """
     partial = os.path.join(store.root, PARTIAL)
-    clear_old(partial)
+    clear_old(partial, store.has)
     with (
         Remote(transport, indexes) as remote,
         ThreadPoolExecutor(max_workers=jobs) as pool,

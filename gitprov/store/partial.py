@@ -5,7 +5,7 @@ import fcntl
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from blake3 import blake3
@@ -73,12 +73,24 @@ def kept_chunks(file: BinaryIO, chunks: Sequence[tuple[bytes, int]]) -> Iterator
     file.truncate()
 
 
-def clear_old(folder: str) -> None:
-    """Removes files that nobody uses and nobody went on with for two weeks."""
+def clear_old(folder: str, has: Callable[[Iterable[bytes]], set[bytes]]) -> None:
+    """Removes files that nobody went on with for two weeks, and those of what the store has.
+
+    A fetch that dies between its commit and `discard` leaves one of these.
+
+    Args:
+        folder: where such files lie.
+        has: which of some blobs the store has.
+    """
     oldest = time.time() - _KEPT_SECONDS
+    found: dict[bytes, float] = {}
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            with contextlib.suppress(OSError):
-                changed = entry.stat(follow_symlinks=False).st_mtime
-                if len(entry.name) == 64 and changed < oldest:
-                    os.unlink(entry.path)
+            with contextlib.suppress(OSError, ValueError):
+                if len(entry.name) == 64:
+                    changed = entry.stat(follow_symlinks=False).st_mtime
+                    found[bytes.fromhex(entry.name)] = changed
+    done = has(found) if found else set()
+    for digest, changed in found.items():
+        if digest in done or changed < oldest:
+            discard(folder, digest)

@@ -234,7 +234,7 @@ def test_the_reflog_keeps_versions_until_the_grace_time_is_over(repo: Path) -> N
     (repo / ".git/ORIG_HEAD").unlink()
     ok(repo, "checkout", "--force")
     assert collect(repo, "--quiet") == 0
-    assert collect(repo, "--grace", "100000") == 0
+    assert collect(repo, "--grace", "36500") == 0
     assert_has(repo, "kept", pointer)
     drop_from_disk(repo)
     (repo / ".git/ORIG_HEAD").unlink(missing_ok=True)

@@ -57,7 +57,7 @@ def test_the_tour_of_the_readme_is_what_the_commands_say(tmp_path: Path) -> None
 
 
 def test_the_readme_names_every_command_once() -> None:
-    named = re.findall(r"^\| `gitprov ([a-z]+)` \|", README, re.MULTILINE)
+    named = re.findall(r"^\| `gitprov ([a-z-]+)` \|", README, re.MULTILINE)
     assert sorted(named) == sorted(COMMANDS)
 
 

@@ -429,10 +429,12 @@ def test_two_fetches_of_one_blob_have_a_file_each(tmp_path: Path) -> None:
     assert (tmp_path / "partial" / ("0" * 64)).read_bytes() == b"one"
 
 
-def test_what_nobody_went_on_with_is_removed_after_a_while(tmp_path: Path) -> None:
-    for name in ("a" * 64, "b" * 64, "other"):
+def test_what_nobody_went_on_with_is_removed_after_a_while_and_what_is_there_at_once(
+    tmp_path: Path,
+) -> None:
+    for name in ("a" * 64, "b" * 64, "c" * 64, "other"):
         (tmp_path / name).write_bytes(b"")
     for name in ("a" * 64, "other"):
         os.utime(tmp_path / name, (0, 0))
-    clear_old(str(tmp_path))
+    clear_old(str(tmp_path), lambda digests: {bytes.fromhex("c" * 64)}.intersection(digests))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b" * 64, "other"]
