@@ -182,6 +182,8 @@ def fsck(
 ) -> None:
     """Hash what the store holds, and name the files that damaged or missing blobs belong to.
 
+    Missing is what was added or checked out here. What never came here is counted, and no damage.
+
     With --remote, check a remote, too: its packs, or a share of their bytes, every index, every
     recipe of a large file, and whether it has what the commits of this clone need.
     """
@@ -211,6 +213,7 @@ def fsck(
                 "blobs": done.blobs,
                 "bytes": done.size,
                 "rebuilt": done.rebuilt,
+                "not_here": done.not_here,
                 "problems": [
                     {
                         "kind": problem.kind,
@@ -223,16 +226,24 @@ def fsck(
             },
         )
     else:
-        for problem in done.problems:
-            _show(problem)
-        if not quiet and not done.problems:
-            what = "a sample of " if sample is not None else ""
-            size = human_size(done.size)
-            say(f"the store is intact: {what}{plural(done.blobs, 'blob')}, {size}")
-        if any(problem.files for problem in done.problems):
-            note(f"gitprov: hint: {_repair(done, quarantine=quarantine)}")
+        _tell(done, is_sample=sample is not None, quarantine=quarantine, quiet=quiet)
     if done.problems:
         raise click.exceptions.Exit(1)
+
+
+def _tell(done: StoreCheck, *, is_sample: bool, quarantine: bool, quiet: bool) -> None:
+    for problem in done.problems:
+        _show(problem)
+    if not quiet and not done.problems:
+        what = "a sample of " if is_sample else ""
+        size = human_size(done.size)
+        say(f"the store is intact: {what}{plural(done.blobs, 'blob')}, {size}")
+    if not quiet and done.not_here:
+        verb = "is" if done.not_here == 1 else "are"
+        files = f"{plural(done.not_here, 'file')} of current artifacts"
+        note(f"gitprov: {files} {verb} not here; gitprov fetch brings them")
+    if any(problem.files for problem in done.problems):
+        note(f"gitprov: hint: {_repair(done, quarantine=quarantine)}")
 
 
 def _repair(done: StoreCheck, *, quarantine: bool) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from gitprov.core.digest import Digest
 from gitprov.core.paths import show
 from gitprov.errors import MalformedError, UnavailableError, VerificationError
+from gitprov.model.entry import Entry
+from gitprov.ops.checkouts import checked_out
 from gitprov.ops.manifests import loader, top_entry
 from gitprov.ops.pointers import Tracked, artifact_path, pointer_paths, read_pointer
 from gitprov.store.check import Problem
@@ -42,12 +44,15 @@ class StoreCheck:
         blobs: how many blobs the store has.
         size: their bytes.
         rebuilt: how many blobs a new index has, None when it was not made.
+        not_here: how many files of current artifacts the store does not have, and never had as
+            far as is known: nobody fetched them, which is no damage.
     """
 
     problems: tuple[StoreProblem, ...]
     blobs: int
     size: int
     rebuilt: int | None
+    not_here: int
 
 
 def fsck(
@@ -77,7 +82,7 @@ def fsck(
     problems += list(found)
     artifacts, broken = _artifacts(ws)
     damaged = {problem.digest for problem in problems if problem.digest is not None}
-    names, missing = _names(ws, artifacts, damaged)
+    names, missing, not_here = _names(ws, artifacts, damaged)
     described = [_described(problem, names) for problem in problems]
     described += [
         StoreProblem(
@@ -92,6 +97,7 @@ def fsck(
         stats.packed_blobs + stats.objects,
         stats.packed_bytes + stats.object_bytes,
         rebuilt,
+        not_here,
     )
 
 
@@ -119,34 +125,56 @@ def _described(problem: Problem, names: dict[bytes, tuple[str, ...]]) -> StorePr
 
 def _names(
     ws: Workspace, artifacts: list[Tracked], damaged: set[bytes]
-) -> tuple[dict[bytes, tuple[str, ...]], list[bytes]]:
-    """Which files hold damaged or missing blobs; and what is missing, in the order met."""
+) -> tuple[dict[bytes, tuple[str, ...]], list[bytes], int]:
+    """Which files hold damaged or missing blobs; what is missing; and how many were never here."""
     names: dict[bytes, list[str]] = {}
     needed: dict[bytes, None] = {}
+    had: set[bytes] = set()
+    folders: set[bytes] = set()
+    unlisted = 0
     for artifact in artifacts:
+        before = _had(ws, artifact)
+        had |= before
         top = artifact.pointer.root.raw
-        if not (top in damaged or ws.store.has((top,)) or ws.store.was_set_aside(top)):
+        known = top in damaged or top in before or ws.store.was_set_aside(top)
+        if not known and not ws.store.has((top,)):
+            unlisted += artifact.pointer.files
             continue  # a clone has pointers to data that never was here
-        for path, digest in _walk(ws, artifact):
-            needed[digest] = None
-            names.setdefault(digest, []).append(show(path))
+        listed = 0
+        for path, entry in _walk(ws, artifact.path.raw, top_entry(artifact.pointer)):
+            needed[entry.digest] = None
+            names.setdefault(entry.digest, []).append(show(path))
+            if entry.kind == "d":
+                folders.add(entry.digest)
+            else:
+                listed += 1
+        unlisted += max(0, artifact.pointer.files - listed)  # in folders without their manifest
     here = ws.store.has(needed)
-    missing = [digest for digest in needed if digest not in here and digest not in damaged]
+    lacking = [digest for digest in needed if digest not in here and digest not in damaged]
+    missing = [digest for digest in lacking if digest in had or ws.store.was_set_aside(digest)]
     concerned = damaged.union(missing)
+    never = set(lacking).difference(missing, folders)
     few = {
         digest: tuple(paths[:MAX_NAMES]) for digest, paths in names.items() if digest in concerned
     }
-    return few, missing
+    return few, missing, unlisted + sum(len(names[digest]) for digest in never)
 
 
-def _walk(ws: Workspace, artifact: Tracked) -> Iterator[tuple[bytes, bytes]]:
-    """Every blob and manifest of an artifact with its path; what cannot be read is passed over."""
+def _had(ws: Workspace, artifact: Tracked) -> set[bytes]:
+    """What the store must have had once: what was added or checked out here, of any version."""
+    known = checked_out(ws, artifact.path)
+    tops = [(known.artifact, known.whole)] if known.whole is not None else []
+    tops += [(path, part) for path, part in known.parts.items() if part.kind]
+    return {entry.digest for path, top in tops for _, entry in _walk(ws, path.raw, top)}
+
+
+def _walk(ws: Workspace, path: bytes, top: Entry) -> Iterator[tuple[bytes, Entry]]:
+    """Every blob and manifest below an entry with its path; what cannot be read is passed over."""
     load = loader(ws.store)
-    top = top_entry(artifact.pointer)
-    waiting = [(artifact.path.raw, top)]
+    waiting = [(path, top)]
     while waiting:
         path, entry = waiting.pop()
-        yield path, entry.digest
+        yield path, entry
         if entry.kind == "d":
             try:
                 entries = load(entry.digest).entries

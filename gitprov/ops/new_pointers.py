@@ -89,7 +89,15 @@ class NewPointers:
         if whole and scanned.tree is not None:
             new = self._whole(scanned, old, scanned.tree)
         elif before is not None and before.type == "dir":
-            new = self._with_part(scanned, new or New(before, before))
+            try:
+                new = self._with_part(scanned, new or New(before, before))
+            except UnavailableError as exc:
+                raise UnavailableError(
+                    f"the list of files of {artifact} is not here, so {scanned.part} cannot be put "
+                    "into it",
+                    hint=f"gitprov fetch --path {artifact} brings it with the data, and with "
+                    "--dry-run the list alone",
+                ) from exc
         else:
             raise UsageError(
                 f"{artifact} is a file, so nothing can lie inside it",

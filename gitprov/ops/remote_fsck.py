@@ -126,15 +126,6 @@ def fsck_remote(
             refresh_listing(transport)
         if mend:
             mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, partial), store)
-        # A clone has what was asked for; what it lacks and the remote has is no damage.
-        store = tuple(
-            one
-            for one in store
-            if one.kind != "missing"
-            or mend
-            or one.digest is None
-            or remote.place(one.digest.raw) is None
-        )
     return RemoteCheck(
         transport.url,
         tuple(found.problems),
