@@ -119,6 +119,8 @@ def _store(there: Elsewhere) -> Iterator[LocalStore]:
 def _beside(out: str) -> Iterator[str]:
     """A folder beside the place; one that a killed run has left is emptied.
 
+    What was at the place before goes back there, if the run was killed when it was to change it.
+
     Raises:
         UnavailableError: another process works there.
     """
@@ -133,6 +135,9 @@ def _beside(out: str) -> Iterator[str]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if os.fstat(fd).st_ino != os.stat(folder).st_ino:
             raise BlockingIOError
+        if not os.path.lexists(out):
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(os.path.join(folder, _OLD), out)
         for left in os.listdir(folder):
             _delete(os.path.join(folder, left))
     except (BlockingIOError, FileNotFoundError):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 
 from gitprov.core.digest import Digest
 from gitprov.model.entry import Entry, manifest_root
@@ -296,6 +297,18 @@ def test_what_is_killed_leaves_nothing_half_and_the_next_goes_on(
     ok(here, "get", f"file://{theirs}", "many", "-r", nas)
     assert same(here / "many", theirs / "many")
     assert left(here) == ["many"]
+
+
+def test_what_a_killed_run_was_about_to_replace_is_put_back(made: Path, here: Path) -> None:
+    (here / "data").mkdir()
+    (here / "data" / "mine").write_text("mine")
+    working = here / f".gitprov-get-{blake3(b'data').hexdigest()[:16]}"
+    working.mkdir()
+    (here / "data").rename(working / "old")  # where a kill between two renames leaves it
+    said = gitprov(here, "get", made, "data")
+    assert said.code == 2, said
+    assert (here / "data" / "mine").read_text() == "mine"
+    assert left(here) == ["data"]
 
 
 @pytest.mark.root
