@@ -367,14 +367,13 @@ def bounded_ids(listed: Iterable[Listed], most: int, most_bytes: int, where: str
     """
     found: dict[str, int] = {}
     total = 0
-    for one in listed:
+    for seen, one in enumerate(listed, 1):
         folder, _, rest = one.name.partition("/")
         name = rest.removesuffix(".car")
-        if not is_pack_id(name):
-            continue
-        found[name] = one.size
-        total += one.size
-        if len(found) > most or total > most_bytes:
+        if is_pack_id(name):
+            found[name] = one.size
+            total += one.size
+        if seen > most or total > most_bytes:  # strangers count: they may never end
             raise MalformedError(
                 f"{where} lists more below {folder}/ than a remote can have: "
                 f"at most {most:,} objects of {most_bytes:,} bytes together"

@@ -242,5 +242,6 @@ def refuse_wrong(fetched: Fetched, url: str) -> None:
     more = f" (and {len(fetched.wrong) - 1:,} more)" if len(fetched.wrong) > 1 else ""
     raise VerificationError(
         f"{url} does not have what it says: {Digest(digest)}{more}: {reason}",
-        hint="nothing of it entered the store; push it again from a clone that has it",
+        hint="nothing of it entered the store; in a clone that has it: "
+        "gitprov fsck --remote --repair",
     )

@@ -1,5 +1,6 @@
 """A remote: what was pushed comes back, whatever was pushed before, and nothing wrong gets in."""
 
+import itertools
 import os
 import random
 from collections.abc import Iterator, Sequence
@@ -29,10 +30,10 @@ from gitprov.model.remote_index import (
 )
 from gitprov.store.local import LocalStore
 from gitprov.store.partial import clear_old, partial_file
-from gitprov.store.remote import Remote, Wanted
+from gitprov.store.remote import Remote, Wanted, bounded_ids
 from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
 from gitprov.store.remote_send import push
-from gitprov.store.transport import Range, Source
+from gitprov.store.transport import Listed, Range, Source
 from gitprov.store.transport_folder import FolderTransport
 
 DIGESTS = st.binary(min_size=32, max_size=32)
@@ -438,3 +439,10 @@ def test_what_nobody_went_on_with_is_removed_after_a_while_and_what_is_there_at_
         os.utime(tmp_path / name, (0, 0))
     clear_old(str(tmp_path), lambda digests: {bytes.fromhex("c" * 64)}.intersection(digests))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b" * 64, "other"]
+
+
+def test_a_listing_that_never_ends_is_given_up_whatever_it_names() -> None:
+    for name in ("index/no-pack", "index/" + "a" * 64):
+        endless = (Listed(name, 0) for _ in itertools.count())
+        with pytest.raises(MalformedError, match="more below index/ than a remote can have"):
+            bounded_ids(endless, 1000, 1 << 20, "there")
