@@ -183,6 +183,18 @@ def start_kubo(
     binary: str, folder: str, *options: str, port: int | None = None, gateway: int | None = None
 ) -> Node:
     """Starts Kubo without peers: nothing is announced, asked for or found outside loopback."""
+    try:
+        return _start_kubo(binary, folder, options, port, gateway)
+    except UnavailableError:
+        if port is not None or gateway is not None:
+            raise
+    # Somebody else may have taken a port since it was found free.
+    return _start_kubo(binary, folder, options, port, gateway)
+
+
+def _start_kubo(
+    binary: str, folder: str, options: Sequence[str], port: int | None, gateway: int | None
+) -> Node:
     api, web = free_port(port), free_port(gateway)
     repo = os.path.join(folder, "ipfs")
     env = {"IPFS_PATH": repo, "IPFS_TELEMETRY": "off"}
@@ -194,7 +206,7 @@ def start_kubo(
         [binary, "daemon", "--offline", *options],
         folder=folder,
         log="ipfs.log",
-        answers=lambda: _kubo_answers(url),
+        answers=lambda: _kubo_answers(url, web),
         env=env,
     )
     return Node("ipfs", url, folder, process, gateway=f"http://{HOST}:{web}")
@@ -249,10 +261,15 @@ def _answers(url: str, method: str, user: str = "", password: str = "") -> bool:
     return True
 
 
-def _kubo_answers(url: str) -> bool:
+def _kubo_answers(url: str, web: int) -> bool:
+    """Whether API and gateway answer; the gateway is asked for the CID of nothing."""
     http = Http(timeout=2)
     try:
-        return http.request("POST", f"{url}/api/v0/version").status == 200
+        nothing = f"http://{HOST}:{web}/ipfs/bafkqaaa"
+        return (
+            http.request("POST", f"{url}/api/v0/version").status == 200
+            and http.request("GET", nothing).status == 200
+        )
     except UnavailableError:
         return False
     finally:
