@@ -141,7 +141,9 @@ def reachable(store: BlobStore, tops: Iterable[tuple[bytes, bool]]) -> tuple[set
         done |= folders
         below: set[bytes] = set()
         here = store.has(folders)
-        missing += [f"the manifest blake3:{root.hex()} is missing" for root in folders - here]
+        missing += [
+            f"the manifest blake3:{root.hex()} is not in the store" for root in folders - here
+        ]
         for root, data in store.read_many(here):
             for entry in as_manifest(root, data).entries:
                 live.add(entry.digest)
