@@ -1,8 +1,6 @@
 """Data is taken out of another repository: whole or in part, checked, and never half."""
 
-import os
 import shutil
-import signal
 import subprocess
 import time
 from pathlib import Path
@@ -16,7 +14,7 @@ from gitprov.model.entry import Entry, manifest_root
 from gitprov.model.manifest import encode
 from gitprov.model.pointer import Pointer
 from gitprov.store.local import LocalStore
-from tests.support.cli import GITPROV, environment, gitprov, ok, refused
+from tests.support.cli import GITPROV, environment, gitprov, kill_on_the_way, ok, refused
 from tests.support.mounts import tmpfs, why_no_mounts
 from tests.support.repos import commit, git, make_repo, write
 
@@ -282,11 +280,8 @@ def test_what_is_killed_leaves_nothing_half_and_the_next_goes_on(
     command = [GITPROV, "get", f"file://{theirs}", "many", "-r", nas]
     env = environment(XDG_CACHE_HOME=str(tmp_path / "cache"))
     killed = 0
-    for delay in (0.7, 1.1, 1.5):
-        process = subprocess.Popen(command, cwd=here, env=env, start_new_session=True)
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+    for was_killed in kill_on_the_way(command, here, env, spare=tmp_path / "spare"):
+        killed += was_killed
         assert all(name.startswith(".gitprov-get-") for name in left(here)) or left(here) == [
             "many"
         ]

@@ -1,10 +1,6 @@
 """Artifacts of other repositories: imported, bound with where they come from, and followed."""
 
-import os
 import shutil
-import signal
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +8,7 @@ import pytest
 from gitprov.core.digest import Digest
 from gitprov.model.origin import Origin
 from gitprov.model.pointer import Pointer
-from tests.support.cli import GITPROV, environment, gitprov, ok, refused
+from tests.support.cli import GITPROV, environment, gitprov, kill_on_the_way, ok, refused
 from tests.support.repos import clone, commit, git, make_repo, write
 
 _HEADER = b'{"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  '
@@ -334,13 +330,8 @@ def test_what_is_killed_is_finished_by_running_it_again(place: Path) -> None:
     change(theirs, {f"data/{n % 20}/{n}": f"{n}" * 40 for n in range(1500)})
     command = [GITPROV, "import", f"file://{theirs}", "data", "-r", str(place / "nas")]
     killed = 0
-    for delay in (0.7, 1.1, 1.5):
-        process = subprocess.Popen(
-            command, cwd=ours, env=environment(), start_new_session=True, stderr=subprocess.DEVNULL
-        )
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGKILL)
-        killed += process.wait() == -signal.SIGKILL
+    for was_killed in kill_on_the_way(command, ours, environment(), spare=place / "spare"):
+        killed += was_killed
         (ours / ".git/index.lock").unlink(missing_ok=True)  # git's own, which it would ask for
     assert killed
     ok(ours, "import", f"file://{theirs}", "data", "-r", place / "nas")

@@ -4,9 +4,12 @@ import contextlib
 import io
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,3 +105,32 @@ def finish(process: subprocess.Popen[str], timeout: float = 120) -> Ended:
 def gitprov_process(repo: Path, *args: str | Path, env: Mapping[str, str] | None = None) -> Ended:
     """Runs a real gitprov process to its end."""
     return finish(start(repo, *args, env=env))
+
+
+def kill_on_the_way(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], *, spare: Path
+) -> Iterator[bool]:
+    """Starts a command three times and kills it after a part of the time that it needs.
+
+    Args:
+        command: what is started.
+        folder: where.
+        env: its environment.
+        spare: a folder that is not there yet; how long the command takes is found out in a copy of
+            `folder` there, with a cache of its own.
+
+    Yields:
+        After each, whether it was killed: it may have been faster this time.
+    """
+    shutil.copytree(folder, spare / "folder", symlinks=True)
+    alone = {**env, "XDG_CACHE_HOME": str(spare / "cache")}
+    began = time.monotonic()
+    subprocess.run(command, cwd=spare / "folder", env=alone, check=True, capture_output=True)
+    whole = time.monotonic() - began
+    for part in (0.4, 0.6, 0.8):
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, start_new_session=True, stderr=subprocess.DEVNULL
+        )
+        time.sleep(part * whole)
+        os.killpg(process.pid, signal.SIGKILL)
+        yield process.wait() == -signal.SIGKILL
