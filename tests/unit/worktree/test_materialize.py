@@ -94,6 +94,14 @@ def blob(keeper: Keeper, data: bytes) -> bytes:
     return digest
 
 
+@pytest.fixture(params=["unnamed", "renamed"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How a small file gets its name: at the end, or where that cannot be by a rename."""
+    if request.param == "renamed":
+        monkeypatch.setattr("gitprov.worktree.place._UNNAMED", 0)
+
+
+@pytest.mark.usefixtures("way")
 def test_everything_is_written_and_status_is_free_afterwards(desk: Desk, keeper: Keeper) -> None:
     entry = stored(desk, keeper, TREE)
     desk.forget()
@@ -107,6 +115,7 @@ def test_everything_is_written_and_status_is_free_afterwards(desk: Desk, keeper:
     assert plan(desk, keeper, entry).is_empty
 
 
+@pytest.mark.usefixtures("way")
 def test_modes_are_the_users_own(desk: Desk, keeper: Keeper) -> None:
     old = os.umask(0o027)
     try:
@@ -372,6 +381,7 @@ def test_an_artifact_folder_that_is_a_link_is_not_followed(
     assert not list(outside.iterdir())
 
 
+@pytest.mark.usefixtures("way")
 def test_a_file_that_appears_after_the_plan_is_not_written_over(desk: Desk, keeper: Keeper) -> None:
     made = plan(desk, keeper, stored(desk, keeper, TREE))
     build(desk.data, {b"a": File(b"mine")})
