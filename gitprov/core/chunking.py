@@ -90,23 +90,26 @@ class Chunker:
             ends.append(end)
         return ends
 
-    def chunks(self, read: Callable[[int], bytes]) -> Iterator[bytes]:
+    def chunks(self, readinto: Callable[[memoryview], int]) -> Iterator[memoryview]:
         """Yields the chunks of a file of any size, holding 4 MiB of it.
 
         Args:
-            read: returns the next bytes of the file, at most as many as asked for; none at the end.
+            readinto: fills a buffer with the next bytes of the file and returns how many it were,
+                as `io.BufferedIOBase.readinto` does; none at the end.
+
+        Yields:
+            Each chunk; it is another one's bytes when the next is asked for.
         """
         cut, window, held, more = self._make(), memoryview(bytearray(_WINDOW_BYTES)), 0, True
         while more:
-            while held < _WINDOW_BYTES and (new := read(_WINDOW_BYTES - held)):
-                window[held : held + len(new)] = new
-                held += len(new)
+            while held < _WINDOW_BYTES and (new := readinto(window[held:])):
+                held += new
             more = held == _WINDOW_BYTES
             start = 0
             # With less than the largest chunk at hand, what is not read yet may move the cut.
             while start < held and (start + MAX_BYTES <= held or not more):
                 end = cut(window[:held], start)
-                yield bytes(window[start:end])
+                yield window[start:end]
                 start = end
             window[: held - start] = window[start:held]
             held -= start

@@ -38,6 +38,21 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
+def take_file(path: str) -> bytes:
+    """Returns what a file of our own holds, and removes it.
+
+    Raises:
+        EnvironmentFault: it cannot be read or removed.
+    """
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        os.unlink(path)
+    except OSError as exc:
+        raise fault(exc, "read", path) from exc
+    return data
+
+
 def atomic_write(path: str, data: bytes, *, mode: int = 0o666, durable: bool = True) -> None:
     """Replaces a file by new bytes: a temporary file beside it, fsync, rename, fsync of the folder.
 

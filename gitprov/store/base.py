@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import BinaryIO, Literal, Protocol
+from io import BufferedReader, BytesIO
+from typing import Literal, Protocol
 
 from gitprov.core.digest import DIGEST_BYTES, Digest
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
@@ -15,6 +16,9 @@ Kind = Literal["blob", "manifest"]
 
 LinkMode = Literal["auto", "copy", "hardlink", "symlink"]
 """How a large file gets in: reflink or else copy, copy, or hardlink (the last two)."""
+
+Stream = BufferedReader | BytesIO
+"""What a blob is read from."""
 
 Progress = Callable[[int], None]
 """Is told how many more bytes are done."""
@@ -59,6 +63,17 @@ class StoreWriter(Protocol):
         """
         ...
 
+    def add_known_file(self, digest: bytes, path: str) -> None:
+        """Takes over a file of `LARGE` bytes or more that the caller has written and hashed itself.
+
+        It is moved, not copied, and so lies on the store's own file system; nobody writes to it any
+        more. It has become read-only.
+
+        Raises:
+            EnvironmentFault: it cannot be moved.
+        """
+        ...
+
     def has(self, digest: bytes) -> bool:
         """Whether the store has it, or this writer added it."""
         ...
@@ -95,7 +110,7 @@ class BlobStore(Protocol):
         """
         ...
 
-    def open(self, digest: bytes) -> BinaryIO:
+    def open(self, digest: bytes) -> Stream:
         """Returns a stream of any blob's bytes; raises as `read` does.
 
         The read that would deliver the last byte raises instead when the whole does not match, so

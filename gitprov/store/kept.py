@@ -7,6 +7,7 @@ from collections import OrderedDict
 from blake3 import blake3
 
 from gitprov.errors import EnvironmentFault
+from gitprov.platform.files import take_file
 from gitprov.store.base import LinkMode, StoreWriter
 from gitprov.store.local import LocalStore
 
@@ -46,6 +47,10 @@ class Arrived(StoreWriter):
         """See `StoreWriter.add_file`; whoever fetches into memory asks for small files only."""
         del path, link
         return self.add(os.pread(fd, size, 0))
+
+    def add_known_file(self, digest: bytes, path: str) -> None:
+        """See `StoreWriter.add_known_file`."""
+        self.blobs[digest] = take_file(path)
 
     def has(self, digest: bytes) -> bool:
         """See `StoreWriter.has`."""

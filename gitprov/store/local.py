@@ -7,14 +7,14 @@ import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Self
+from typing import Self
 
 from blake3 import blake3
 
 from gitprov.errors import GitprovError, VerificationError
 from gitprov.platform.files import fault
 from gitprov.platform.locks import Waiting, file_lock
-from gitprov.store.base import BlobStore, Progress, StoreWriter
+from gitprov.store.base import BlobStore, Progress, StoreWriter, Stream
 from gitprov.store.check import Checker, Problem, Rebuilt, rebuild_index
 from gitprov.store.gc import Collected, collect
 from gitprov.store.layout import Layout
@@ -80,7 +80,7 @@ class LocalStore(BlobStore):
         """See `BlobStore.read_many`."""
         return self._reader.read_many(digests)
 
-    def open(self, digest: bytes) -> BinaryIO:
+    def open(self, digest: bytes) -> Stream:
         """See `BlobStore.open`."""
         return self._reader.open(digest)
 

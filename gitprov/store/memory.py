@@ -4,14 +4,21 @@ import contextlib
 import io
 import os
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 from blake3 import blake3
 
 from gitprov.core.digest import Digest
 from gitprov.errors import VerificationError
-from gitprov.platform.files import fault
-from gitprov.store.base import BlobStore, LinkMode, StoreWriter, changed, check_digest, missing
+from gitprov.platform.files import fault, take_file
+from gitprov.store.base import (
+    BlobStore,
+    LinkMode,
+    StoreWriter,
+    Stream,
+    changed,
+    check_digest,
+    missing,
+)
 from gitprov.store.packs import BLOB, MANIFEST, matches
 
 
@@ -50,7 +57,7 @@ class MemoryStore(BlobStore):
         for digest in dict.fromkeys(digests):
             yield digest, self.read(digest)
 
-    def open(self, digest: bytes) -> BinaryIO:
+    def open(self, digest: bytes) -> Stream:
         """See `BlobStore.open`."""
         return io.BytesIO(self.read(digest))
 
@@ -100,6 +107,9 @@ class _MemoryWriter(StoreWriter):
         if len(data) != size:
             raise changed(path)
         return self.add(data)
+
+    def add_known_file(self, digest: bytes, path: str) -> None:
+        self.add_known(digest, take_file(path))
 
     def has(self, digest: bytes) -> bool:
         return digest in self._added or digest in self._store.blobs

@@ -3,7 +3,7 @@
 import contextlib
 import fcntl
 import os
-import tempfile
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
@@ -15,6 +15,8 @@ from gitprov.platform.files import fault
 FOLDER = "partial"
 """Below the store's folder."""
 
+_OWN = re.compile(r"[0-9a-f]{64}-[0-9]+-[0-9a-f]{8}")
+
 _KEPT_SECONDS = 14 * 86_400
 """What nobody went on with for so long is removed."""
 
@@ -24,11 +26,15 @@ def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
     """Opens the file of a blob that is on its way, to read and to write, at its start.
 
     It stays when the block ends with an error that asking again may mend, and goes when the caller
-    has called `discard`. Somebody else's fetch of the same blob has a file of its own.
+    has called `discard`, or moves it. Somebody else's fetch of the same blob has a file of its own,
+    that goes with the block.
 
     Args:
         folder: where such files lie; made when it is not there.
         digest: the blob's.
+
+    Yields:
+        The file; its `name` is its path.
 
     Raises:
         EnvironmentFault: it cannot be made.
@@ -36,17 +42,33 @@ def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
     path = os.path.join(folder, digest.hex())
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        file = open(path, "r+b", opener=_open)  # noqa: SIM115 - closed below
     except OSError as exc:
         raise fault(exc, "write", path) from exc
-    with os.fdopen(fd, "r+b") as file:
+    with file:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with tempfile.TemporaryFile(dir=folder) as own:
+            with _own_file(folder, digest) as own:
                 yield own
             return
         yield file
+
+
+def _open(path: str, _: int) -> int:
+    # Readable for whom the umask lets: it becomes one of the store's files.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+
+
+@contextlib.contextmanager
+def _own_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
+    path = os.path.join(folder, f"{digest.hex()}-{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        with open(path, "x+b") as file:
+            yield file
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
 
 
 def discard(folder: str, digest: bytes) -> None:
@@ -71,12 +93,13 @@ def kept_chunks(file: BinaryIO, chunks: Sequence[tuple[bytes, int]]) -> Iterator
         yield data
     file.seek(good)
     file.truncate()
+    os.lseek(file.fileno(), good, os.SEEK_SET)  # for whoever writes past the file's own buffer
 
 
 def clear_old(folder: str, has: Callable[[Iterable[bytes]], set[bytes]]) -> None:
     """Removes files that nobody went on with for two weeks, and those of what the store has.
 
-    A fetch that dies between its commit and `discard` leaves one of these.
+    The latter may have come from elsewhere meanwhile.
 
     Args:
         folder: where such files lie.
@@ -87,9 +110,11 @@ def clear_old(folder: str, has: Callable[[Iterable[bytes]], set[bytes]]) -> None
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(OSError, ValueError):
+                changed = entry.stat(follow_symlinks=False).st_mtime
                 if len(entry.name) == 64:
-                    changed = entry.stat(follow_symlinks=False).st_mtime
                     found[bytes.fromhex(entry.name)] = changed
+                elif _OWN.fullmatch(entry.name) and changed < oldest:
+                    os.unlink(entry.path)  # of a fetch that was killed
     done = has(found) if found else set()
     for digest, changed in found.items():
         if digest in done or changed < oldest:

@@ -7,13 +7,12 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
 
 from gitprov.core.digest import Digest
 from gitprov.errors import EnvironmentFault, GitprovError, UnavailableError, VerificationError
 from gitprov.platform.files import atomic_write, fault, fsync_dir
 from gitprov.platform.locks import Waiting, file_lock
-from gitprov.store.base import Progress, missing
+from gitprov.store.base import Progress, Stream, missing
 from gitprov.store.bigfile import hash_file
 from gitprov.store.index import Index, Place, Spot, damaged_index
 from gitprov.store.layout import Layout
@@ -172,7 +171,7 @@ class Reader:
             except OSError as exc:
                 raise fault(exc, "read", self._layout.object(digest)) from exc
 
-    def open(self, digest: bytes) -> BinaryIO:
+    def open(self, digest: bytes) -> Stream:
         """See `BlobStore.open`."""
         if self.place(digest) is not None:
             return io.BytesIO(self.read(digest))

@@ -1,7 +1,7 @@
 """Reading blocks from a remote's packs: few requests, several at once, each chunk checked."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from blake3 import blake3
@@ -90,23 +90,25 @@ class Blocks:
             if place is None or place.size != size:
                 raise VerificationError(f"its chunk {Digest(digest)} is missing")
             places.append((Wanted(digest, is_manifest=False), place))
-        for one, data in self.blocks(places, ordered=True):
-            if blake3(data).digest() != one.digest:
-                raise VerificationError(f"its chunk {Digest(one.digest)} has other bytes")
+        for _, data in self._batched(places, self._read_chunks):
             yield data
 
-    def blocks(
-        self, wanted: Sequence[tuple[Wanted, Place]], *, ordered: bool = False
+    def blocks(self, wanted: Sequence[tuple[Wanted, Place]]) -> Iterator[tuple[Wanted, bytes]]:
+        """Reads blocks, unchecked, several batches at once, in the order of the packs."""
+        places = sorted(wanted, key=lambda item: (item[1].pack, item[1].offset))
+        yield from self._batched(places, self._read)
+
+    def _batched(
+        self,
+        wanted: Sequence[tuple[Wanted, Place]],
+        read: Callable[[Sequence[tuple[Wanted, Place]]], list[bytes]],
     ) -> Iterator[tuple[Wanted, bytes]]:
-        """Reads blocks, unchecked, several batches at once; in their order, or the packs'."""
-        if not ordered:
-            wanted = sorted(wanted, key=lambda item: (item[1].pack, item[1].offset))
         waiting: list[tuple[list[tuple[Wanted, Place]], Future[list[bytes]]]] = []
         batches = _batches(wanted)
         try:
             while True:
                 while len(waiting) < self._jobs * _AHEAD and (batch := next(batches, None)):
-                    waiting.append((batch, self._pool.submit(self._read, batch)))
+                    waiting.append((batch, self._pool.submit(read, batch)))
                 if not waiting:
                     return
                 batch, future = waiting.pop(0)
@@ -115,6 +117,14 @@ class Blocks:
         finally:
             for _, future in waiting:
                 future.cancel()
+
+    def _read_chunks(self, batch: Sequence[tuple[Wanted, Place]]) -> list[bytes]:
+        """Reads chunks and checks each, in the thread that reads them."""
+        found = self._read(batch)
+        for (one, _), data in zip(batch, found, strict=True):
+            if blake3(data).digest() != one.digest:
+                raise VerificationError(f"its chunk {Digest(one.digest)} has other bytes")
+        return found
 
     def _read(self, batch: Sequence[tuple[Wanted, Place]]) -> list[bytes]:
         """Reads the blocks of one pack, neighbours together."""

@@ -14,15 +14,20 @@ from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.manifest import Manifest
 from gitprov.platform.files import fault
 from gitprov.store.base import StoreWriter
+from gitprov.store.bigfile import file_buffers
 from gitprov.store.partial import discard, kept_chunks, partial_file
 from gitprov.store.remote import Place, Remote, Wanted
 from gitprov.store.remote_blocks import Blocks
 from gitprov.store.remote_send import Sent
+from gitprov.store.stream import StreamWriter
 from gitprov.store.transport import MissingError
 
 _COMMIT_BYTES = 256 << 20
 _COMMIT_SECONDS = 10.0
 """So much, of small blobs, is lost at most when a fetch is killed. Each commit makes a pack."""
+
+_LARGE_COMMIT_BYTES = 64 << 20
+"""The same of large blobs, which need no pack."""
 
 _LOOKS = 8
 """So often a fetch looks again what the remote has, when a pack is not where it was."""
@@ -74,7 +79,7 @@ class Fetcher:
         self._blocks = Blocks(remote, pool, jobs)
         self._uncommitted = 0
         self._committed = time.monotonic()
-        self._finished: list[bytes] = []
+        self._buffers = file_buffers()
         self.result = Fetched()
 
     def fetch(
@@ -119,11 +124,7 @@ class Fetcher:
             raise
 
     def _commit(self) -> None:
-        """Only what is in the store has no need of its file any more."""
         self._writer.commit()
-        for digest in self._finished:
-            discard(self._folder, digest)
-        self._finished.clear()
         self._uncommitted = 0
         self._committed = time.monotonic()
 
@@ -193,36 +194,41 @@ class Fetcher:
         size = sum(length for _, length in chunks)
         try:
             with partial_file(self._folder, one.digest) as file:
-                whole = blake3(max_threads=blake3.AUTO)
+                whole = blake3()
                 here = 0
                 for data in kept_chunks(file, chunks):
                     whole.update(data)
                     here += 1
                     _tell_bytes(sent, data)
-                for data in self._blocks.chunks(chunks[here:]):
-                    whole.update(data)
-                    file.write(data)
-                    _tell_bytes(sent, data)
-                file.flush()
-                self._keep(one, file, size, whole.digest())
+                stream = StreamWriter(file.fileno(), self._buffers)
+                try:
+                    for data in self._blocks.chunks(chunks[here:]):
+                        whole.update(data)
+                        stream.write(data)
+                        _tell_bytes(sent, data)
+                    stream.end()
+                finally:
+                    stream.stop()
+                self._keep(one, file, whole.digest())
         except OSError as exc:
             raise fault(exc, "write", self._folder) from exc
-        self._finished.append(one.digest)
         self.result.objects += 1
         self._uncommitted += size
+        if self._uncommitted >= _LARGE_COMMIT_BYTES:
+            self._commit()
 
-    def _keep(self, one: Wanted, file: BinaryIO, size: int, digest: bytes) -> None:
+    def _keep(self, one: Wanted, file: BinaryIO, digest: bytes) -> None:
         if one.is_manifest:
             file.seek(0)
             data = file.read()
             if Manifest.parse(data).root.raw != one.digest:
                 raise VerificationError("its entries do not give its root")
             self._writer.add_manifest(one.digest, data)
+            discard(self._folder, one.digest)
             return
         if digest != one.digest:
             raise VerificationError("its chunks together have another digest")
-        path = f"/proc/self/fd/{file.fileno()}"
-        self._writer.add_file(path, fd=file.fileno(), size=size, link="copy")
+        self._writer.add_known_file(one.digest, file.name)
 
 
 def _tell_bytes(sent: Sent | None, data: bytes) -> None:

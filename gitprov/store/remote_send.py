@@ -106,6 +106,7 @@ class Packer:
         self._jobs = jobs
         self._pool = ThreadPoolExecutor(max_workers=jobs)
         self._pack = PackBuilder()
+        self._idle: list[PackBuilder] = []
         self._under_way: set[Future[None]] = set()
 
     def __enter__(self) -> Self:
@@ -114,7 +115,9 @@ class Packer:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, kind: Kind, digest: bytes, block: bytes, block_digest: bytes) -> None:
+    def add(
+        self, kind: Kind, digest: bytes, block: bytes | memoryview, block_digest: bytes
+    ) -> None:
         """Adds a block; see `PackBuilder.add`."""
         self._pack.add(kind, digest, block, block_digest)
         if self._pack.full:
@@ -126,10 +129,10 @@ class Packer:
         self._wait(0)
 
     def _close(self) -> None:
-        pack, self._pack = self._pack, PackBuilder()
-        if pack.entries:
+        if self._pack.entries:
             self._wait(self._jobs - 1)
-            self._under_way.add(self._pool.submit(self._upload, pack))
+            self._under_way.add(self._pool.submit(self._upload, self._pack))
+            self._pack = self._idle.pop() if self._idle else PackBuilder()
 
     def _upload(self, pack: PackBuilder) -> None:
         transport = self.remote.transport
@@ -137,9 +140,7 @@ class Packer:
         # A pack that is there already may be about to be removed, or be half of somebody's push:
         # the same blocks get another id then.
         for _ in range(_LOOKS):
-            if not self.remote.knows_pack(pack_id) and transport.put(
-                pack_name(pack_id), memoryview(data)
-            ):
+            if not self.remote.knows_pack(pack_id) and transport.put(pack_name(pack_id), data):
                 break
             pack_id, data, index = pack.finish(os.urandom(_SALT_BYTES))
         else:
@@ -149,6 +150,8 @@ class Packer:
         self.remote.keep_index(pack_id, index)
         self.remote.learn(pack_id, pack.entries)
         self.written.append(pack_id)
+        pack.clear()
+        self._idle.append(pack)
 
     def _wait(self, most: int) -> None:
         """Waits until at most so many packs are under way."""
@@ -187,7 +190,7 @@ class _Sender:
         self._large.add(one)
         chunks: list[tuple[bytes, int]] = []
         with self._store.open(one.digest) as file:
-            for chunk in Chunker().chunks(file.read):
+            for chunk in Chunker().chunks(file.readinto):
                 digest = blake3(chunk).digest()
                 chunks.append((digest, len(chunk)))
                 if digest not in self._new_chunks and not self._packer.remote.has_chunk(digest):

@@ -17,7 +17,10 @@ _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
 class Buffers:
-    """Page-aligned buffers of one size that are used again: a fresh one costs a fault per page."""
+    """Page-aligned buffers of one size that are used again: a fresh one costs a fault per page.
+
+    Several threads may take from it.
+    """
 
     def __init__(self, size: int) -> None:
         """Begins with none.
@@ -30,7 +33,10 @@ class Buffers:
 
     def take(self) -> mmap.mmap:
         """Returns a buffer with anything in it."""
-        return self._idle.pop() if self._idle else mmap.mmap(-1, self.size)
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return mmap.mmap(-1, self.size)
 
     def give_back(self, buffers: list[mmap.mmap]) -> None:
         """Takes buffers that nobody looks at any more."""
@@ -40,12 +46,13 @@ class Buffers:
 class StreamWriter:
     """Writes buffers in order to a file descriptor that it does not own.
 
-    `take` a buffer, fill it, `give` it back; only the last one may be less than full. A file of one
-    buffer never starts the thread. Errors of the thread come out of the next call.
+    `take` a buffer, fill it, `give` it back; only the last one may be less than full. Or `write`
+    bytes as they come, which copies them, and `end`. A file of one buffer never starts the thread.
+    Errors of the thread come out of the next call.
     """
 
     def __init__(self, fd: int, buffers: Buffers) -> None:
-        """Writes to `fd` from its current position, which must be the start of the file."""
+        """Writes to `fd` from its current position; past the cache only from a whole block on."""
         self._fd = fd
         self._buffers = buffers
         self._taken: list[mmap.mmap] = []
@@ -54,6 +61,8 @@ class StreamWriter:
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
         self._full: SimpleQueue[tuple[mmap.mmap, int] | None] = SimpleQueue()
         self._error: OSError | None = None
+        self._current: mmap.mmap | None = None
+        self._filled = 0
 
     def take(self) -> mmap.mmap:
         """Returns an empty buffer, waiting for the disk when all are full."""
@@ -83,6 +92,26 @@ class StreamWriter:
         self.stop()
         if self._error is not None:
             raise self._error
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Writes bytes, soon."""
+        rest = memoryview(data)
+        while rest:
+            if self._current is None:
+                self._current, self._filled = self.take(), 0
+            count = min(len(rest), self._buffers.size - self._filled)
+            self._current[self._filled : self._filled + count] = rest[:count]
+            self._filled += count
+            rest = rest[count:]
+            if self._filled == self._buffers.size:
+                self.give(self._current)
+                self._current = None
+
+    def end(self) -> None:
+        """Writes what `write` was given, and waits until all is written."""
+        if self._current is None:
+            self._current, self._filled = self.take(), 0
+        self.finish(self._current, self._filled)
 
     def stop(self) -> None:
         """Ends the thread, having written what it was given, and gives the buffers back."""

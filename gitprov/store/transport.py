@@ -124,6 +124,8 @@ class Transport(Protocol):
     def put(self, name: str, data: Source) -> bool:
         """Writes an object: whole and durable, or not at all.
 
+        The buffer is the caller's again when this returns: nothing under way may look at it then.
+
         Returns:
             Whether it was written; False when there was one of this name, which stays as it is. Of
             several that write the same name at once, one is told True.

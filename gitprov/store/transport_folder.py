@@ -16,6 +16,7 @@ from typing import NoReturn
 from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
 from gitprov.platform.files import fault, write_all
+from gitprov.store.stream import Buffers, StreamWriter
 from gitprov.store.transport import (
     Listed,
     MissingError,
@@ -41,6 +42,7 @@ _OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _COPY = 1 << 20
+_BUFFER = 4 << 20
 
 _Give = Callable[[int, tuple[int, str], tuple[int, str]], bool]
 """Gives an open file its name; both are a folder and a name in it."""
@@ -61,6 +63,7 @@ class FolderTransport(Transport):
         """
         self._path = path
         self._swept = False
+        self._buffers = Buffers(_BUFFER)
         try:
             # The folder itself may be reached through symlinks: the user named it.
             self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -247,7 +250,7 @@ class FolderTransport(Transport):
             self._sweep(aside)
             file = os.open(temporary, _NEW_FILE, 0o666, dir_fd=aside)
             try:
-                _fill(file, data)
+                self._fill(file, data)
                 os.fsync(file)
                 made = give(file, (aside, temporary), (folder, last))
             finally:
@@ -258,6 +261,19 @@ class FolderTransport(Transport):
             return made
         finally:
             os.close(aside)
+
+    def _fill(self, file: int, data: Source) -> None:
+        """Writes what is large past the page cache, where it would only be in the way."""
+        if not isinstance(data, str) and len(data) < 2 * _BUFFER:
+            write_all(file, data)
+            return
+        stream = StreamWriter(file, self._buffers)
+        try:
+            for part in (data,) if not isinstance(data, str) else _parts(data):
+                stream.write(part)
+            stream.end()
+        finally:
+            stream.stop()
 
     def _sweep(self, aside: int) -> None:
         """Throws away, once, what others left when they were killed."""
@@ -298,17 +314,14 @@ def _is_there(folder: int, last: str, name: str) -> bool:
     return True
 
 
-def _fill(file: int, data: Source) -> None:
-    if not isinstance(data, str):
-        write_all(file, data)
-        return
+def _parts(path: str) -> Iterator[bytes]:
     try:
-        source = open(data, "rb", buffering=0)  # noqa: SIM115 - closed below
+        source = open(path, "rb", buffering=0)  # noqa: SIM115 - closed below
     except OSError as exc:
-        raise fault(exc, "read", data) from exc
+        raise fault(exc, "read", path) from exc
     with source:
         while part := source.read(_COPY):
-            write_all(file, part)
+            yield part
 
 
 def _rename(_: int, source: tuple[int, str], target: tuple[int, str]) -> bool:

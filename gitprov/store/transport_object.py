@@ -368,9 +368,9 @@ class _NoConditionError(UnavailableError):
     """The server cannot write only where nothing is."""
 
 
-def _content(data: Source) -> bytes | memoryview:
+def _content(data: Source) -> bytes:
     if not isinstance(data, str):
-        return data
+        return bytes(data)  # a request that was given up may still read it
     try:
         with open(data, "rb") as file:
             return file.read()

@@ -102,14 +102,26 @@ class LocalWriter(StoreWriter):
         if link in ("hardlink", "symlink"):
             self._modes.append((target, os.fstat(fd).st_mode & 0o7777))
         digest = ingest(path, fd, size, link=link, target=target, buffers=self._buffers)
-        if digest in self._seen or self._reader.has((digest,)):
-            self._seen.add(digest)
-            with _faults("remove", target):
-                os.unlink(target)
-            return digest
-        self._seen.add(digest)
-        self._staged.append((target, digest))
+        self._stage(target, digest)
         return digest
+
+    def add_known_file(self, digest: bytes, path: str) -> None:
+        """See `StoreWriter.add_known_file`."""
+        check_digest(digest)
+        target = self._session.new_path()
+        with _faults("write", target):
+            os.chmod(path, os.stat(path).st_mode & 0o444)
+            os.rename(path, target)
+        self._stage(target, digest)
+
+    def _stage(self, path: str, digest: bytes) -> None:
+        """Publishes a file of the session with the next commit, unless the store has its bytes."""
+        if digest in self._seen or self._reader.has((digest,)):
+            with _faults("remove", path):
+                os.unlink(path)
+        else:
+            self._staged.append((path, digest))
+        self._seen.add(digest)
 
     def has(self, digest: bytes) -> bool:
         """See `StoreWriter.has`."""

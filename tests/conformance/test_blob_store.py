@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from blake3 import blake3
 
-from gitprov.errors import MalformedError, UnavailableError, VerificationError
+from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.store.base import LARGE, BlobStore, FileChangedError
@@ -56,6 +56,26 @@ def drain(store: BlobStore, digest: bytes) -> None:
 
 def manifest() -> Manifest:
     return Manifest.of([Entry(b"a", "f", blake3(SMALL).digest(), len(SMALL))])
+
+
+def test_a_file_of_the_callers_own_is_moved_in_and_read_only(
+    store: BlobStore, tmp_path: Path
+) -> None:
+    digest = blake3(BIG).digest()
+    for _ in range(2):  # the second time it is there already
+        (tmp_path / "own").write_bytes(BIG)
+        with store.writer() as writer:
+            writer.add_known_file(digest, str(tmp_path / "own"))
+            assert writer.has(digest)
+            assert not (tmp_path / "own").exists()
+        assert store.read(digest) == BIG
+    if isinstance(store, LocalStore):
+        path = store.path_of(digest)
+        assert path is not None
+        assert Path(path).stat().st_mode & 0o222 == 0
+    with store.writer() as writer, pytest.raises(EnvironmentFault, match="cannot"):
+        writer.add_known_file(ABSENT, str(tmp_path / "own"))
+    assert not store.has([ABSENT])
 
 
 def test_a_blob_comes_back_under_its_blake3_digest(store: BlobStore) -> None:

@@ -255,6 +255,14 @@ def test_views_and_files_can_be_put(store: Transport, tmp_path: Path) -> None:
     assert store.put("one", str(tmp_path / "file"))
     assert store.put("two", memoryview(BIG)[1:])
     assert store.put("three", memoryview(b""))
+    whole = random.Random(3).randbytes((9 << 20) + 5)
+    room = bytearray(whole)
+    assert store.put("large", memoryview(room)[:-1])
+    room[:] = bytes(len(room))  # it is the caller's again
+    (tmp_path / "file").write_bytes(whole)
+    assert store.put("large-file", str(tmp_path / "file"))
+    assert store.get("large", limit=10 << 20) == whole[:-1]
+    assert store.get("large-file", limit=10 << 20) == whole
     assert store.get("one", limit=len(BIG)) == BIG
     assert store.get("two", limit=len(BIG)) == BIG[1:]
     assert store.get("three", limit=0) == b""

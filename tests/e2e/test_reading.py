@@ -393,7 +393,7 @@ def test_a_remote_that_lies_about_the_chunks_is_found_out_at_the_end(tmp_path: P
     [recipe] = recipe_blocks(digest, len(BIG), named)
     pack.add("B", digest, recipe, blake3(recipe).digest())
     pack_id, data, index = pack.finish()
-    transport.put(pack_name(pack_id), bytes(data))
+    transport.put(pack_name(pack_id), data)
     transport.put(index_name(pack_id), index)
     ok(repo, "remote", "add", "team", str(tmp_path / "nas"))
     with gitprov.open("big.bin", repo=repo) as file:

@@ -426,19 +426,24 @@ def test_two_fetches_of_one_blob_have_a_file_each(tmp_path: Path) -> None:
         one.write(b"one")
         two.write(b"two")
         one.flush()
-        assert [path.name for path in Path(folder).iterdir()] == ["0" * 64]
+        assert Path(one.name).name == "0" * 64
+        assert Path(two.name).read_bytes() == b""
+        two.flush()
+        assert Path(two.name).read_bytes() == b"two"
+    assert [path.name for path in Path(folder).iterdir()] == ["0" * 64]
     assert (tmp_path / "partial" / ("0" * 64)).read_bytes() == b"one"
 
 
 def test_what_nobody_went_on_with_is_removed_after_a_while_and_what_is_there_at_once(
     tmp_path: Path,
 ) -> None:
-    for name in ("a" * 64, "b" * 64, "c" * 64, "other"):
+    killed, at_work = "d" * 64 + "-7-0badf00d", "d" * 64 + "-8-0badf00d"
+    for name in ("a" * 64, "b" * 64, "c" * 64, "other", killed, at_work):
         (tmp_path / name).write_bytes(b"")
-    for name in ("a" * 64, "other"):
+    for name in ("a" * 64, "other", killed):
         os.utime(tmp_path / name, (0, 0))
     clear_old(str(tmp_path), lambda digests: {bytes.fromhex("c" * 64)}.intersection(digests))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["b" * 64, "other"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b" * 64, at_work, "other"]
 
 
 def test_a_listing_that_never_ends_is_given_up_whatever_it_names() -> None:
