@@ -19,7 +19,6 @@ from gitprov.fs.git_file import open_git_file
 from gitprov.git.repo import check_rev
 from gitprov.ops.pointers import pointer_paths
 from gitprov.ops.reading import Blob, DataReader
-from gitprov.ops.remote_reading import RemoteReader
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.revision_tree import IsFolderError, Node, RevisionTree
 from gitprov.store.range_file import RangeFile
@@ -65,14 +64,26 @@ class Session:
         self._is_url = not os.path.isabs(place)
         self._rev = rev
         self._live: dict[int, _Live] = {}
+        # Who is at work. No lock, which a fork might take along locked: adding to a set is atomic.
+        self._users: set[object] = set()
 
     def close(self) -> None:
         """Keeps what came, ends processes and connections; the next question opens them again."""
         live = self._live.pop(os.getpid(), None)
         if live is not None:
-            live.data.close()
-            with live.lock:
-                live.opened.close()
+            _end(live)
+
+    def close_idle(self) -> bool:
+        """Closes it unless somebody is at work, and says whether it is closed."""
+        live = self._live.pop(os.getpid(), None)
+        if live is None:
+            return True
+        # Who comes from here on opens it anew; who came before is seen now.
+        if not self._users:
+            _end(live)
+            return True
+        self._live.setdefault(os.getpid(), live)
+        return False
 
     def pin(self, rev: str | None) -> str | None:
         """Returns the commit that a revision names now; of a folder, None stays None.
@@ -87,8 +98,7 @@ class Session:
         if rev is None:
             return None
         check_rev(rev)
-        live = self._here()
-        with live.lock:
+        with self._used() as live, live.lock:
             return live.ws.repo.resolve(rev)
 
     def find(self, path: RepoPath, commit: str | None, *, follow: bool = True) -> Node:
@@ -121,23 +131,42 @@ class Session:
             VerificationError: what they have is not what its name says.
         """
         _refuse_folder(node)
-        live = self._here()
-        if not node.digest:
-            with live.lock:
-                return open_git_file(live.ws.repo, node.oid, node.size)
-        with _named(node):
+        with _named(node), self._used() as live:
+            if not node.digest:
+                with live.lock:
+                    return open_git_file(live.ws.repo, node.oid, node.size)
             return live.data.open(Blob(node.digest, node.size), _Streamed(self, node))
 
     def bring(self, nodes: Sequence[Node]) -> None:
         """Fetches small files that the store lacks, many at once."""
-        self._here().data.bring([Blob(node.digest, node.size) for node in nodes if node.digest])
+        with self._used() as live:
+            live.data.bring([Blob(node.digest, node.size) for node in nodes if node.digest])
 
     @property
-    def remote_here(self) -> RemoteReader:
-        """This process's connection to the remote."""
-        return self._here().data.remote
+    def cache(self) -> ChunkCache:
+        """The chunks of large files that came last, in this process."""
+        return self._here().data.remote.cache
+
+    @property
+    def received(self) -> int:
+        """The bytes of packs that have travelled, in this process."""
+        return self._here().data.remote.received
+
+    def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
+        """Yields chunks' bytes from the remote, each checked."""
+        with self._used() as live:
+            yield from live.data.remote.chunks(chunks)
 
     # ------------------------------------------------------------ this process
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[_Live]:
+        user = object()
+        self._users.add(user)
+        try:
+            yield self._here()
+        finally:
+            self._users.discard(user)
 
     def _here(self) -> _Live:
         """Returns what belongs to this process.
@@ -202,8 +231,7 @@ class Session:
 
     @contextlib.contextmanager
     def _tree(self, commit: str | None) -> Iterator[RevisionTree]:
-        live = self._here()
-        with live.lock:
+        with self._used() as live, live.lock:
             repo = live.ws.repo
             base = repo.head() if commit is None else commit
             worktree = repo.worktree if commit is None else None
@@ -230,11 +258,11 @@ class _Streamed:
 
     @property
     def cache(self) -> ChunkCache:
-        return self._session.remote_here.cache
+        return self._session.cache
 
     def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
         with _named(self._node):
-            yield from self._session.remote_here.chunks(chunks)
+            yield from self._session.chunks(chunks)
 
 
 def _refuse_folder(node: Node) -> None:
@@ -282,10 +310,23 @@ def session_of(
     session = _SESSIONS.get(key)
     if session is None:
         session = _SESSIONS.setdefault(key, Session(*key[:2], keep=keep, rev=key[3]))
-        while len(_SESSIONS) > _MOST_SESSIONS:
-            # Whoever still holds it goes on: a closed session opens itself again.
-            _SESSIONS.popitem(last=False)[1].close()
+        _close_some(session)
     return session
+
+
+def _close_some(new: Session) -> None:
+    """Closes those that are too many, the oldest first; whoever holds one may go on with it."""
+    for key, session in list(_SESSIONS.items()):
+        if len(_SESSIONS) <= _MOST_SESSIONS:
+            return
+        if session is not new and session.close_idle():
+            _SESSIONS.pop(key, None)
+
+
+def _end(live: _Live) -> None:
+    live.data.close()
+    with live.lock:
+        live.opened.close()
 
 
 @atexit.register

@@ -1,5 +1,6 @@
 """Reading single things from a remote while a program runs: connected once, asked again later."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,6 +41,7 @@ class RemoteReader:
         self._lock = threading.Lock()
         self._remote: Remote | None = None
         self._old: list[Remote] = []
+        self._busy = 0
         self._vanished: set[str] = set()
         self._asked = 0.0
         self.cache = ChunkCache()
@@ -75,16 +77,17 @@ class RemoteReader:
             UnavailableError: the remote lacks one, or cannot be reached.
             VerificationError: it has one, but not as it is named.
         """
-        remote = self._having(wanted)
-        for left in reversed(range(_LOOKS)):
-            try:
-                self._fetch(remote, wanted, sizes, writer)
-            except MissingError as exc:
-                if not left:
-                    raise
-                remote = self._looked_again(remote, exc.name)
-            else:
-                return
+        with self._reading():
+            remote = self._having(wanted)
+            for left in reversed(range(_LOOKS)):
+                try:
+                    self._fetch(remote, wanted, sizes, writer)
+                except MissingError as exc:
+                    if not left:
+                        raise
+                    remote = self._looked_again(remote, exc.name)
+                else:
+                    return
 
     def _fetch(
         self,
@@ -113,14 +116,15 @@ class RemoteReader:
             VerificationError: its recipe is of something else, or of another size.
         """
         one = Wanted(digest, is_manifest=False)
-        remote = self._having([one])
-        for left in reversed(range(_LOOKS)):
-            try:
-                return self._recipe(remote, one, size)
-            except MissingError as exc:
-                if not left:
-                    raise
-                remote = self._looked_again(remote, exc.name)
+        with self._reading():
+            remote = self._having([one])
+            for left in reversed(range(_LOOKS)):
+                try:
+                    return self._recipe(remote, one, size)
+                except MissingError as exc:
+                    if not left:
+                        raise
+                    remote = self._looked_again(remote, exc.name)
         raise AssertionError("unreachable")
 
     def _recipe(self, remote: Remote, one: Wanted, size: int) -> list[Chunk]:
@@ -146,19 +150,20 @@ class RemoteReader:
             UnavailableError: the remote cannot be reached.
             VerificationError: a chunk is missing, or has other bytes.
         """
-        remote = self._connected()
         done = 0
-        for left in reversed(range(_LOOKS)):
-            try:
-                for data in self._chunks(remote, chunks[done:]):
-                    done += 1
-                    yield data
-            except MissingError as exc:
-                if not left:
-                    raise
-                remote = self._looked_again(remote, exc.name)
-            else:
-                return
+        with self._reading():
+            remote = self._connected()
+            for left in reversed(range(_LOOKS)):
+                try:
+                    for data in self._chunks(remote, chunks[done:]):
+                        done += 1
+                        yield data
+                except MissingError as exc:
+                    if not left:
+                        raise
+                    remote = self._looked_again(remote, exc.name)
+                else:
+                    return
 
     def _chunks(self, remote: Remote, chunks: Sequence[Chunk]) -> Iterator[bytes]:
         with ThreadPoolExecutor(max_workers=_JOBS) as pool:
@@ -169,6 +174,22 @@ class RemoteReader:
                 raise _wrong(remote, str(exc)) from exc
             finally:
                 self._count(blocks.received)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """Whoever is last lets go of the connections that were replaced meanwhile."""
+        with self._lock:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            old: list[Remote] = []
+            with self._lock:
+                self._busy -= 1
+                if not self._busy:
+                    old, self._old = self._old, old
+            for remote in old:
+                remote.transport.close()
 
     def _count(self, size: int) -> None:
         with self._lock:
@@ -225,5 +246,5 @@ def _absent(remote: Remote, digest: bytes) -> UnavailableError:
 def _wrong(remote: Remote, reason: str) -> VerificationError:
     return VerificationError(
         f"{remote.transport.url} does not have what it says: {reason}",
-        hint="push it again from a clone that has it",
+        hint="gitprov fsck --remote --repair, in a clone that has it",
     )

@@ -136,6 +136,6 @@ class RemoteFile(RangeFile):
         if self._hashed == self._size and self._hasher.digest() != self._digest:
             raise VerificationError(
                 f"the chunks of {Digest(self._digest)} together have another digest",
-                hint="the remote has another file under this name; push it again from a clone "
-                "that has the right one",
+                hint="the remote has another file under this name; in a clone that has the right "
+                "one: gitprov fsck --remote --repair",
             )

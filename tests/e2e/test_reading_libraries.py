@@ -85,7 +85,7 @@ def test_one_column_of_a_remote_table_costs_a_part_of_it(owner: Path, colleague:
     assert frame.equals(pd.read_parquet(owner / "big.parquet", columns=["b"]))
     size = (owner / "big.parquet").stat().st_size
     assert size > 10 << 20
-    assert session.remote_here.received < size / 2
+    assert session.received < size / 2
 
 
 def test_arrow_reads_files_and_partitioned_datasets(owner: Path, colleague: Path) -> None:
