@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +41,7 @@ from gitprov.store.transport import (
 )
 
 if TYPE_CHECKING:
-    from obstore import ObjectMeta
+    from obstore import GetResult, ObjectMeta
     from obstore.store import ObjectStore
 
 _T = TypeVar("_T")
@@ -203,8 +204,9 @@ class ObjectTransport(Transport):
             answer = await self._obstore.get_async(self._place.reading, name)
             if answer.meta["size"] > limit:
                 raise too_large(name, self._place.where, limit)
-            return bytes(await answer.bytes_async())
+            return bytes(await self._body(answer, limit, lambda: too_large(name, where, limit)))
 
+        where = self._place.where
         return self._ask(whole, name, writing=False)
 
     def get_range(self, name: str, start: int, length: int) -> bytes:
@@ -220,12 +222,13 @@ class ObjectTransport(Transport):
 
         async def one(start: int, length: int) -> memoryview:
             async with slots:
-                answer = await self._obstore.get_range_async(
-                    self._place.reading, name, start=start, length=length
+                answer = await self._obstore.get_async(
+                    self._place.reading, name, options={"range": (start, start + length)}
                 )
-            data = memoryview(answer)
+                wrong = partial(cut_short, name, self._place.where, (start, length))
+                data = await self._body(answer, length, wrong)
             if len(data) != length:
-                raise cut_short(name, self._place.where, (start, length))
+                raise wrong()
             return data
 
         async def all_of_them() -> "list[memoryview]":
@@ -241,6 +244,19 @@ class ObjectTransport(Transport):
             if len(part) != wanted[1]:
                 raise cut_short(name, self._place.where, wanted)
         return found
+
+    async def _body(
+        self, answer: "GetResult", most: int, wrong: Callable[[], GitprovError]
+    ) -> memoryview:
+        """Returns what an answer carries; a server that goes on after `most` bytes is left."""
+        parts: list[memoryview] = []
+        size = 0
+        async for part in answer.stream(min_chunk_size=most + 1):
+            parts.append(memoryview(part))
+            size += len(parts[-1])
+            if size > most:
+                raise wrong()
+        return parts[0] if len(parts) == 1 else memoryview(b"".join(parts))
 
     def put(self, name: str, data: Source) -> bool:
         """See `Transport`. An object travels in one request."""

@@ -218,6 +218,28 @@ def test_another_range_than_the_one_asked_for_is_refused(web: WebServer) -> None
         remotes["http"].get_range("a", 0, 5)
 
 
+@pytest.mark.parametrize("kind", ["http", "s3"])
+def test_a_range_that_does_not_end_is_left(web: WebServer, kind: str) -> None:
+    sent = 0
+
+    def endless(handler: RangedHandler) -> bool:
+        nonlocal sent
+        handler.send_response(206)
+        handler.send_header("Content-Range", f"bytes 0-9/{len(BIG)}")
+        handler.send_header("Last-Modified", "Thu, 26 Nov 2026 10:00:00 GMT")
+        handler.send_header("Content-Length", str(1 << 40))
+        handler.end_headers()
+        while sent < 1 << 30:
+            handler.wfile.write(bytes(1 << 20))
+            sent += 1 << 20
+        return True
+
+    web.misbehave = endless
+    with remotes_at(web) as remotes, pytest.raises(UnavailableError):
+        remotes[kind].get_range("a", 0, 10)
+    assert sent < 64 << 20
+
+
 def test_a_server_without_ranges_sends_the_whole(web: WebServer) -> None:
     web.ranged = False
     with remotes_at(web) as remotes:
