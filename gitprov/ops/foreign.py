@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +26,8 @@ from gitprov.ops.transfer_needs import Part, needed
 from gitprov.platform.files import fault
 from gitprov.store.base import LARGE, StoreWriter
 from gitprov.store.local import LocalStore
+from gitprov.store.partial import FOLDER as PARTIAL
+from gitprov.store.partial import own_file
 from gitprov.store.transport import Transport
 
 Connect = Callable[[], Transport]
@@ -293,13 +294,22 @@ def _bring_code(there: Elsewhere, found: Found, store: LocalStore) -> Brought:
         if header.size < LARGE:
             digest = writer.add(there.ws.objects.need(oid, "blob", limit=LARGE))
         else:
-            folder = os.path.join(store.root, "tmp")
-            with tempfile.TemporaryFile(dir=folder) as file:
-                there.ws.objects.feed(oid, file.write)
-                file.flush()
-                path = f"/proc/self/fd/{file.fileno()}"
-                digest = writer.add_file(path, fd=file.fileno(), size=header.size, link="copy")
+            digest = _stream_code(there, oid, store, writer)
     return Brought(Entry(found.path.name, kind, digest, header.size), 1)
+
+
+def _stream_code(there: Elsewhere, oid: str, store: LocalStore, writer: StoreWriter) -> bytes:
+    hasher = blake3()
+    with own_file(os.path.join(store.root, PARTIAL), oid) as file:
+
+        def keep(piece: bytes) -> None:
+            hasher.update(piece)
+            file.write(piece)
+
+        there.ws.objects.feed(oid, keep)
+        file.flush()
+        writer.add_known_file(hasher.digest(), file.name)
+    return hasher.digest()
 
 
 def _check_claims(store: LocalStore, found: Found, top: Entry, files: int) -> None:

@@ -15,7 +15,7 @@ from gitprov.platform.files import fault
 FOLDER = "partial"
 """Below the store's folder."""
 
-_OWN = re.compile(r"[0-9a-f]{64}-[0-9]+-[0-9a-f]{8}")
+_OWN = re.compile(r"[0-9a-f]{40,64}-[0-9]+-[0-9a-f]{8}")
 
 _KEPT_SECONDS = 14 * 86_400
 """What nobody went on with for so long is removed."""
@@ -49,7 +49,7 @@ def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            with _own_file(folder, digest) as own:
+            with own_file(folder, digest.hex()) as own:
                 yield own
             return
         yield file
@@ -61,10 +61,24 @@ def _open(path: str, _: int) -> int:
 
 
 @contextlib.contextmanager
-def _own_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
-    path = os.path.join(folder, f"{digest.hex()}-{os.getpid()}-{os.urandom(4).hex()}")
+def own_file(folder: str, name: str) -> Iterator[BinaryIO]:
+    """Opens a file that nobody else has, to write and to read; it goes unless it is moved.
+
+    Args:
+        folder: where it lies; made when it is not there.
+        name: a hexadecimal name of what it is to hold.
+
+    Yields:
+        The file; its `name` is its path.
+    """
+    path = os.path.join(folder, f"{name}-{os.getpid()}-{os.urandom(4).hex()}")
     try:
-        with open(path, "x+b") as file:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        file = open(path, "x+b")  # noqa: SIM115 - closed below
+    except OSError as exc:
+        raise fault(exc, "write", path) from exc
+    try:
+        with file:
             yield file
     finally:
         with contextlib.suppress(OSError):
