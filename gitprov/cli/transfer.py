@@ -1,9 +1,10 @@
 """The commands that move data: push, fetch, pull."""
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -62,6 +63,18 @@ class _Asked:
 
     def meter(self, title: str, things: str = "objects") -> AbstractContextManager[Meter]:
         return progress(title, quiet=self.quiet or self.as_json, things=things)
+
+    @contextlib.contextmanager
+    def revisions(self, ws: "Workspace", verb: str, revs: Sequence[str]) -> Iterator[None]:
+        """Tells whoever types the name of a remote where a revision belongs, as git has it."""
+        try:
+            yield
+        except UsageError as exc:
+            for rev in revs:
+                if rev in remotes_config(ws).remotes:
+                    hint = f"{rev} is a remote: gitprov {verb} -r {rev}"
+                    raise UsageError(str(exc), hint=hint) from exc
+            raise
 
     def paths(self, ws: "Workspace", texts: Sequence[str]) -> "list[RepoPath]":
         return [repo_path(ws.worktree, ws.cwd, text) for text in texts]
@@ -146,7 +159,7 @@ def push(
         chosen = remotes_config(ws).chosen(asked.remote)
         if not asked.dry_run:
             _accept(ws, chosen, yes=yes)
-        with asked.meter("sending") as meter:
+        with asked.revisions(ws, "push", revs), asked.meter("sending") as meter:
             done = push_data(
                 ws,
                 _open(chosen),
@@ -182,7 +195,7 @@ def fetch(asked: _Asked, revs: tuple[str, ...], everything: bool, paths: tuple[s
     and logs come from the git remote of the current branch.
     """
     with workspace() as ws:
-        with asked.meter("fetching") as meter:
+        with asked.revisions(ws, "fetch", revs), asked.meter("fetching") as meter:
             done = fetch_data(
                 ws,
                 asked.open(ws),
@@ -328,10 +341,7 @@ def _show(
         )
     elif not asked.quiet:
         verb, where = words
-        travelled = "" if asked.dry_run else f", {human_size(done.travelled)} on the line"
-        there = f"; {plural(done.there, 'object')} there already" if done.there else ""
-        objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"
-        say(f"{verb} {objects} {where} {done.url}{there}" if done.url else "no data is required")
+        say(_told(verb, where, done, dry_run=asked.dry_run))
         if notes.refs:
             say(f"{verb} notes and log {where} {notes.remote}")
     for digest in done.absent[:_NAMED]:
@@ -341,6 +351,23 @@ def _show(
     if done.absent:
         note("gitprov: `gitprov push`, where somebody has them, sends them there")
     notes.tell()
+
+
+def _told(verb: str, where: str, done: Transferred, *, dry_run: bool) -> str:
+    """One line about the data."""
+    if not done.url:
+        return "no data is required"
+    there = plural(done.there, "object")
+    if not done.objects and not done.absent:
+        if not done.there:
+            return "no artifacts, so no data: gitprov add PATH makes one"
+        if where == "to":
+            return f"nothing to send: {done.url} has all {there}"
+        return f"nothing to fetch: the store has all {there}"
+    travelled = "" if dry_run else f", {human_size(done.travelled)} on the line"
+    objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"
+    already = f"; {there} there already" if done.there else ""
+    return f"{verb} {objects} {where} {done.url}{already}"
 
 
 def _end(done: Transferred, notes: Notes) -> None:

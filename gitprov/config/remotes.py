@@ -93,7 +93,10 @@ class RemotesConfig:
             UsageError: there is no such remote, or none is the default.
         """
         if not self.remotes:
-            raise UsageError("no remote is known", hint="gitprov remote add NAME URL")
+            raise UsageError(
+                "no remote is known",
+                hint="gitprov remote add NAME URL; of folders, each clone names its own",
+            )
         known = f"known: {', '.join(self.remotes)}"
         wanted = name or self.default
         if wanted is None:

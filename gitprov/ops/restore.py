@@ -257,7 +257,7 @@ def _need_bytes(store: BlobStore, plan: Plan) -> None:
         more = f" and of {len(lacking) - 1:,} more files" if len(lacking) > 1 else ""
         raise UnavailableError(
             f"the store does not have the bytes of {first}{more}",
-            hint="run `gitprov add` where they are; gitprov status names what is missing",
+            hint="gitprov pull fetches them; or run `gitprov add` where they are",
         )
 
 
@@ -269,7 +269,7 @@ def _need_blobs(store: BlobStore, top: Entry) -> None:
     if not store.has((top.digest,)):
         raise UnavailableError(
             f"the store does not have {top.name.decode('utf-8', 'replace')}, {Digest(top.digest)}",
-            hint="run `gitprov add` where the data is, or share a store: gitprov init --store",
+            hint="gitprov pull fetches it; or run `gitprov add` where the data is",
         )
 
 

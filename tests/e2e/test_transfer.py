@@ -268,6 +268,27 @@ def test_no_remote_and_an_empty_one_are_told_apart(owner: Path, tmp_path: Path) 
     assert [*(tmp_path / "nas").iterdir()] == []
 
 
+def test_a_transfer_with_nothing_to_do_says_so(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push")
+    assert ok(owner, "push").out.startswith(f"nothing to send: {tmp_path / 'nas'} has all ")
+    assert ok(owner, "fetch").out.startswith("nothing to fetch: the store has all ")
+    empty = make_repo(tmp_path / "empty")
+    ok(empty, "init")
+    git(empty, "commit", "-qm", "none")
+    ok(empty, "remote", "add", "nas", str(tmp_path / "nas"))
+    assert "no artifacts, so no data" in ok(empty, "push").out
+
+
+@pytest.mark.parametrize("verb", ["push", "fetch"])
+def test_a_remote_in_the_place_of_a_revision_is_told_where_it_belongs(
+    owner: Path, tmp_path: Path, verb: str
+) -> None:
+    ok(owner, "remote", "add", "nas", str(tmp_path / "nas"))
+    ended = refused(owner, verb, "nas", code=2, says="nas")
+    assert f"hint: nas is a remote: gitprov {verb} -r nas" in ended.err
+
+
 def test_a_push_with_nothing_new_reads_no_index_and_one_after_a_loss_sends_again(
     owner: Path, tmp_path: Path
 ) -> None:
