@@ -80,6 +80,11 @@ def _measure_all(results: Results, key: str, place: Place, work: Path, timeout: 
         except (CommandFailedError, OSError) as exc:
             results.failures[f"{key} to {place.name} with {tool.name}"] = str(exc)
             print(f"bench: failed: {exc}", file=sys.stderr, flush=True)
+        if SHARED[key].single:
+            # All of them do not fit on a disk. To delete a hundred thousand small files would make
+            # the next ones slow, so those stay to the end.
+            shutil.rmtree(setting.folder, ignore_errors=True)
+            shutil.rmtree(here.folder, ignore_errors=True)
 
 
 def _cannot_s3(family: str, place: Place) -> bool:
@@ -190,7 +195,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
     parser.add_argument("--tools", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--runs", type=int, default=1)
-    parser.add_argument("--dir", type=Path, default=_BASE / "work", help="needs 30 GB")
+    parser.add_argument("--dir", type=Path, default=_BASE / "work", help="needs 40 GB")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one command")
     return parser.parse_args()
 
