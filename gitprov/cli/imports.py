@@ -13,8 +13,9 @@ from gitprov.cli.progress import progress
 from gitprov.errors import UsageError
 from gitprov.ops.elsewhere import cache_folder, open_elsewhere
 from gitprov.ops.foreign import look_up, typed_path
-from gitprov.ops.imports import Imported, agree, import_artifact, is_agreed, origins
-from gitprov.ops.imports import update as update_artifacts
+from gitprov.ops.imports import Imported, agree, import_artifact, is_agreed
+from gitprov.ops.update import origins
+from gitprov.ops.update import update as update_artifacts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

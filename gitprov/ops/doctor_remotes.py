@@ -7,7 +7,7 @@ from typing import Final
 from gitprov.config.remotes import RemotesConfig
 from gitprov.core.chunking import ENGINES, Chunker
 from gitprov.errors import GitprovError
-from gitprov.store.remote import MARKER
+from gitprov.store.remote_marker import MARKER
 from gitprov.store.transport import MAX_LIST_BYTES, MissingError, Patience
 from gitprov.store.transports import open_transport
 

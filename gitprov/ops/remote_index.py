@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from gitprov.errors import UnavailableError, UsageError
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.transfer import is_accepted
-from gitprov.store.remote import MARKER
 from gitprov.store.remote_listing import write_listing
+from gitprov.store.remote_marker import MARKER
 from gitprov.store.transport import MAX_LIST_BYTES, MissingError, Transport
 from gitprov.workspace import Workspace
 

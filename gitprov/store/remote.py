@@ -8,22 +8,18 @@ it is to remove, and who pushes does not count on that any more (docs/adr/0012).
 
 import contextlib
 import os
-import secrets
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
-from gitprov.core.canonical import Fields, dumps, loads
 from gitprov.errors import GitprovError, MalformedError, UnavailableError
 from gitprov.model.remote_index import KINDS, MAX_INDEX_BYTES, Entry, Kind, parse_index
 from gitprov.model.remote_notice import MAX_NOTICE_BYTES, Notice, is_pack_id
 from gitprov.platform.files import atomic_write, fault, read_bounded
+from gitprov.store.remote_marker import MARKER, MAX_MARKER_BYTES, read_marker, write_marker
 from gitprov.store.remote_pack import index_name, pack_name
 from gitprov.store.transport import Listed, MissingError, Transport
-
-MARKER = "gitprov-remote"
-VERSION = 1
 
 MAX_PACKS = 1 << 20
 """Packs of one remote: 32 TiB of them."""
@@ -34,7 +30,6 @@ MAX_ALL_INDEX_BYTES = 1 << 30
 MAX_NOTICES = 1000
 MAX_ALL_NOTICE_BYTES = 256 << 20
 
-_MAX_MARKER_BYTES = 4096
 _AT_ONCE = 64
 """Indexes that are fetched, and held, at a time."""
 
@@ -112,15 +107,15 @@ class Remote:
         """Does the first half of `connect`: finds out whether this is a remote of ours."""
         self._writing = writing or create
         try:
-            marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
+            marker = self.transport.get(MARKER, limit=MAX_MARKER_BYTES)
         except MissingError:
             if not create:
                 raise NothingPushedError(
                     f"nothing was pushed to {self.transport.url} yet", hint="gitprov push"
                 ) from None
             write_marker(self.transport)
-            marker = self.transport.get(MARKER, limit=_MAX_MARKER_BYTES)
-        self.id = _read_marker(marker, self.transport.url)
+            marker = self.transport.get(MARKER, limit=MAX_MARKER_BYTES)
+        self.id = read_marker(marker, self.transport.url)
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as exc:
@@ -378,29 +373,4 @@ def bounded_ids(listed: Iterable[Listed], most: int, most_bytes: int, where: str
                 f"{where} lists more below {folder}/ than a remote can have: "
                 f"at most {most:,} objects of {most_bytes:,} bytes together"
             )
-    return found
-
-
-def write_marker(transport: Transport) -> None:
-    """Makes an empty place a remote."""
-    made = {"gitprov": VERSION, "id": secrets.token_hex(16), "type": "remote"}
-    transport.put(MARKER, dumps(made) + b"\n")  # type: ignore[arg-type]  # JSON
-
-
-def _read_marker(data: bytes, url: str) -> str:
-    value = loads(data.removesuffix(b"\n"), what=f"{url}/{MARKER}", limit=_MAX_MARKER_BYTES)
-    if isinstance(value, dict) and isinstance(value.get("gitprov"), int):
-        version = value["gitprov"]
-        if isinstance(version, int) and version > VERSION:
-            raise UnavailableError(
-                f"{url} has the layout {version}, this gitprov knows {VERSION}",
-                hint="install a newer gitprov",
-            )
-    fields = Fields(value, what=f"{url}/{MARKER}")
-    fields.constant("gitprov", VERSION)
-    fields.constant("type", "remote")
-    found = fields.text("id")
-    fields.end()
-    if len(found) != 32 or not all(digit in "0123456789abcdef" for digit in found):
-        raise MalformedError(f"{url}/{MARKER}: the id is not 32 hex digits")
     return found

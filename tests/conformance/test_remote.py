@@ -12,9 +12,10 @@ import pytest
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UnavailableError, UsageError, VerificationError
 from gitprov.store.local import LocalStore
-from gitprov.store.remote import MARKER, Remote, Wanted
+from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing, write_listing
+from gitprov.store.remote_marker import MARKER
 from gitprov.store.remote_send import push
 from gitprov.store.transport import LIST_NAME, Transport
 from gitprov.store.transport_folder import FolderTransport

@@ -18,7 +18,7 @@ from gitprov import MalformedError, UnavailableError, UsageError, VerificationEr
 from gitprov.fs.session import close_sessions, session_of
 from gitprov.model.remote_index import recipe_blocks
 from gitprov.store.local import LocalStore
-from gitprov.store.remote import write_marker
+from gitprov.store.remote_marker import write_marker
 from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
 from gitprov.store.transport import Listed, write_list
 from gitprov.store.transport_folder import FolderTransport
@@ -274,7 +274,7 @@ def test_a_range_of_a_large_file_costs_a_range(colleague: Path) -> None:
         assert file.read() == BIG[-1000:]
         file.seek(5 * MIB)
         assert file.read(100_000) == BIG[5 * MIB : 5 * MIB + 100_000]
-        assert session.remote_here.received < 5 * MIB
+        assert session.received < 5 * MIB
         file.seek(0)
         assert file.read() == BIG
     close_sessions()
@@ -432,7 +432,38 @@ def test_what_is_pushed_later_is_found_later(
     assert gitprov.read("data/b", repo=repo) == b"b"
 
 
+def test_asking_again_and_again_for_what_is_missing_keeps_nothing_open(
+    colleague: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    write_marker(FolderTransport(str(tmp_path / "other")))
+    monkeypatch.setattr("gitprov.ops.remote_reading._ASK_AGAIN_SECONDS", 0.0)
+    open_files = []
+    for _ in range(4):
+        with pytest.raises(UnavailableError, match="neither the store nor"):
+            gitprov.read("big.bin", repo=colleague, remote=str(tmp_path / "other"))
+        open_files.append(len([*Path("/dev/fd").iterdir()]))
+    assert open_files[1:] == open_files[:1] * 3
+
+
 # ---------------------------------------------------------------- threads and processes
+
+
+def test_of_many_repositories_those_at_work_are_not_closed(
+    owner: Path, colleague: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gitprov.fs.session._MOST_SESSIONS", 1)
+    close_sessions()
+    busy = session_of(colleague, None, None, keep=None)
+    with busy._used() as live:
+        session_of(owner, None, None, keep=None)
+        assert not busy.close_idle()
+        assert live.ws.repo.head()
+        assert session_of(colleague, None, None, keep=None) is busy
+    session_of(owner, None, None, keep=False)
+    assert session_of(colleague, None, None, keep=None) is not busy
+    assert busy.pin("v1") == git(owner, "rev-parse", "v1^{commit}")
+    busy.close()
 
 
 def test_many_threads_read_through_one_repository(colleague: Path) -> None:
