@@ -1,7 +1,7 @@
 """`gitprov fsck --remote`: a remote's integrity, and repair from each side to the other."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,10 +14,11 @@ from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer import REMOTE_CACHE
 from gitprov.ops.transfer_needs import parts_of_commits
 from gitprov.store.partial import FOLDER as PARTIAL
-from gitprov.store.remote import MARKER, Remote, Wanted, write_marker
+from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
 from gitprov.store.remote_fetch import Fetcher
 from gitprov.store.remote_listing import refresh_listing
+from gitprov.store.remote_marker import MARKER, write_marker
 from gitprov.store.remote_repair import repair
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -115,7 +116,7 @@ def fsck_remote(
         found.problems[:0] = problems
         if found.false:
             remote.disbelieve(found.false)
-        wanted, lost = _needed(ws, place)
+        wanted, lost, sizes = _needed(ws, place)
         lacking = [one for one in wanted if remote.place(one.digest) is None]
         here = ws.store.has(one.digest for one in lacking)
         lost = {*lost, *(one.digest for one in lacking if one.digest not in here)}
@@ -125,7 +126,8 @@ def fsck_remote(
             lost = {*repair(remote, found, ws.store, wanted, jobs=jobs)}
             refresh_listing(transport)
         if mend:
-            mended = _mend_store(ws, remote, Fetcher(remote, writer, pool, jobs, partial), store)
+            fetcher = Fetcher(remote, writer, pool, jobs, partial)
+            mended = _mend_store(ws, remote, fetcher, store, sizes)
     return RemoteCheck(
         transport.url,
         tuple(found.problems),
@@ -161,27 +163,40 @@ def _identify(remote: Remote, *, writes: bool) -> list[RemoteProblem]:
     return []
 
 
-def _needed(ws: Workspace, place: Scratch) -> tuple[list[Wanted], set[bytes]]:
-    """What the commits of all branches and tags need, and the manifests that nobody has."""
+def _needed(ws: Workspace, place: Scratch) -> tuple[list[Wanted], set[bytes], Mapping[bytes, int]]:
+    """What the commits of all branches and tags need, manifests that nobody has, sizes of files."""
     commits = chosen_commits(ws, (), everything=True)
-    tops = {(one.top.digest, one.top.kind == "d") for one in parts_of_commits(ws, commits, ())}
+    named = [one.top for one in parts_of_commits(ws, commits, ())]
+    tops = {(top.digest, top.kind == "d") for top in named}
     live = followed([ws.store], place, tops)
     wanted = [Wanted(digest, is_manifest=False) for digest in sorted(live.files)]
     wanted += [Wanted(digest, is_manifest=True) for digest in sorted(live.folders)]
-    return wanted, set(live.missing)
+    sizes = {top.digest: top.size for top in named if top.kind != "d"}
+    sizes.update((digest, size) for digest, size in live.files.items() if size is not None)
+    return wanted, set(live.missing), sizes
 
 
 def _mend_store(
-    ws: Workspace, remote: Remote, fetcher: Fetcher, problems: Sequence[StoreProblem]
+    ws: Workspace,
+    remote: Remote,
+    fetcher: Fetcher,
+    problems: Sequence[StoreProblem],
+    sizes: Mapping[bytes, int],
 ) -> tuple[bytes, ...]:
-    """Fetches what is damaged or missing in the store."""
+    """Fetches what is damaged or missing in the store.
+
+    A large blob only at the size that a manifest or a pointer says: by the remote's word alone it
+    could fill the disk.
+    """
     remote.look_again()
     wanted = []
     for one in problems:
         place = None if one.digest is None else remote.place(one.digest.raw)
-        if one.digest is not None and place is not None:
+        if one.digest is None or place is None:
+            continue
+        if place.kind != "B" or one.digest.raw in sizes:
             wanted.append(Wanted(one.digest.raw, is_manifest=place.kind in {"m", "M"}))
-    fetcher.fetch(wanted)
+    fetcher.fetch(wanted, sizes=sizes)
     here = ws.store.has(one.digest for one in wanted)
     return tuple(sorted(here))
 

@@ -88,7 +88,7 @@ def gc_remote(
             versions, missing = found.versions, found.missing
             if missing and act and not ignore_missing:
                 raise _unknown(missing)
-            return found.files | found.folders
+            return frozenset(found.files) | found.folders
 
         done = collect(
             remote,

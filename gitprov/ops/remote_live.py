@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -31,13 +31,13 @@ class Live:
     """What is needed.
 
     Attributes:
-        files: blobs.
+        files: blobs, with their sizes where a manifest says them.
         folders: roots of manifests.
         versions: how many versions of artifacts that is.
         missing: roots of manifests that nobody has: what they need is not known.
     """
 
-    files: frozenset[bytes]
+    files: Mapping[bytes, int | None]
     folders: frozenset[bytes]
     versions: int
     missing: tuple[bytes, ...]
@@ -135,11 +135,14 @@ def followed(
     stores: Sequence[BlobStore], scratch: Scratch, named: Iterable[tuple[bytes, bool]]
 ) -> Live:
     """Follows manifests level by level, wherever they are: in a store or in the remote."""
-    files: set[bytes] = set()
+    files: dict[bytes, int | None] = {}
     folders: set[bytes] = set()
     versions = 0
     for digest, is_folder in named:
-        (folders if is_folder else files).add(digest)
+        if is_folder:
+            folders.add(digest)
+        else:
+            files[digest] = None
         versions += 1
     done: set[bytes] = set()
     missing: set[bytes] = set()
@@ -154,10 +157,12 @@ def followed(
             left -= _read(scratch.store, left, files, below)
         missing |= left
         folders = below - done
-    return Live(frozenset(files), frozenset(done), versions, tuple(sorted(missing)))
+    return Live(files, frozenset(done), versions, tuple(sorted(missing)))
 
 
-def _read(store: BlobStore, roots: set[bytes], files: set[bytes], below: set[bytes]) -> set[bytes]:
+def _read(
+    store: BlobStore, roots: set[bytes], files: dict[bytes, int | None], below: set[bytes]
+) -> set[bytes]:
     """Reads those manifests that a store has, and returns which these are."""
     found: set[bytes] = set()
     here = store.has(roots)
@@ -166,7 +171,10 @@ def _read(store: BlobStore, roots: set[bytes], files: set[bytes], below: set[byt
         with contextlib.suppress(VerificationError):
             for root, data in store.read_many(here - found):
                 for entry in as_manifest(root, data).entries:
-                    (below if entry.kind == "d" else files).add(entry.digest)
+                    if entry.kind == "d":
+                        below.add(entry.digest)
+                    else:
+                        files[entry.digest] = entry.size
                 found.add(root)
         again = store.has(roots)
         if again == here:

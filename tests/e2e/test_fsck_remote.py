@@ -9,7 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 
+from gitprov.model.remote_index import recipe_blocks
+from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
+from gitprov.store.transport_folder import FolderTransport
 from tests.conftest import SOAK
 from tests.e2e.test_gc_remote import names, noise, pulls, remote_of
 from tests.support.cli import GITPROV, gitprov, ok, refused
@@ -196,6 +200,29 @@ def test_the_store_is_repaired_from_the_remote(team: Path) -> None:
     shutil.rmtree(team / "data")
     (team / "model.bin").unlink()
     ok(team, "checkout", "--force")
+
+
+def test_what_no_commit_names_is_not_fetched_at_the_size_that_a_remote_says(team: Path) -> None:
+    blob = noise(3 * MIB, 5)
+    write(team, {"other.bin": blob})
+    ok(team, "add", "other.bin")
+    digest = blake3(blob).digest()
+    path = team / ".git/gitprov/objects" / digest.hex()[:2] / digest.hex()[2:]
+    change(path, lambda data: data.__setitem__(5000, data[5000] ^ 1))
+    pack = PackBuilder()
+    name = blake3(blob[:MIB]).digest()
+    pack.add("c", name, blob[:MIB], name)
+    [recipe] = recipe_blocks(digest, 3 * MIB, [(name, MIB)] * 3)
+    pack.add("B", digest, recipe, blake3(recipe).digest())
+    pack_id, data, index = pack.finish()
+    transport = FolderTransport(str(team.parent / "nas"))
+    transport.put(pack_name(pack_id), data)
+    transport.put(index_name(pack_id), index)
+    transport.close()
+    done = gitprov(team, "fsck", "--remote", "--repair", "--json")
+    assert done.code == 1, done
+    assert done.json["mended"] == []
+    assert not path.exists()
 
 
 def test_both_sides_are_repaired_at_once(team: Path) -> None:
