@@ -17,8 +17,8 @@ from blake3 import blake3
 
 from gitprov.errors import EnvironmentFault
 from gitprov.platform.files import fault
+from gitprov.platform.stream import Buffers, StreamWriter, fill
 from gitprov.store.base import LinkMode, Progress, changed
-from gitprov.store.stream import Buffers, StreamWriter
 
 if TYPE_CHECKING:
     import mmap
@@ -214,13 +214,10 @@ def _copy(path: str, fd: int, size: int, *, out: int, target: str, buffers: Buff
 
 
 def _fill(path: str, fd: int, view: memoryview, offset: int) -> int:
-    count = 0
     try:
-        while count < len(view) and (more := os.preadv(fd, [view[count:]], offset + count)):
-            count += more
+        return fill(fd, view, offset)
     except OSError as exc:
         raise fault(exc, "read", path) from exc
-    return count
 
 
 def _link(path: str, fd: int, target: str) -> bool:

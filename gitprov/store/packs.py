@@ -30,7 +30,7 @@ from blake3 import blake3
 from gitprov.errors import MalformedError
 from gitprov.model.manifest import MAX_MANIFEST_BYTES, Manifest
 from gitprov.platform.files import fault
-from gitprov.store.stream import Buffers, StreamWriter
+from gitprov.platform.stream import Buffers, StreamWriter
 
 MAGIC = b"gitprov-pack" + (1).to_bytes(4, "big")
 RECORD_HEADER = 41

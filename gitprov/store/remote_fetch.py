@@ -13,13 +13,13 @@ from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.manifest import Manifest
 from gitprov.platform.files import fault
+from gitprov.platform.stream import StreamWriter
 from gitprov.store.base import StoreWriter
 from gitprov.store.bigfile import file_buffers
 from gitprov.store.partial import discard, kept_chunks, partial_file
 from gitprov.store.remote import Place, Remote, Wanted
 from gitprov.store.remote_blocks import Blocks
 from gitprov.store.remote_send import Sent
-from gitprov.store.stream import StreamWriter
 from gitprov.store.transport import MissingError
 
 _COMMIT_BYTES = 256 << 20

@@ -16,7 +16,7 @@ from typing import NoReturn
 from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
 from gitprov.platform.files import fault, write_all
-from gitprov.store.stream import Buffers, StreamWriter
+from gitprov.platform.stream import Buffers, StreamWriter
 from gitprov.store.transport import (
     Listed,
     MissingError,

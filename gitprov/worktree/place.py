@@ -15,6 +15,7 @@ from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.platform.files import expect_sequential, write_all
+from gitprov.platform.stream import Buffers, StreamWriter, fill
 from gitprov.worktree.folders import TEMPORARY, fault, join
 from gitprov.worktree.plan import ANYTHING, Write
 from gitprov.worktree.reading import pack
@@ -25,6 +26,7 @@ MAX_TARGET_BYTES = 4095
 
 _FICLONE = 0x40049409
 _PIECE = 1 << 20
+_BUFFER = 4 << 20
 _MANY_THREADS_FROM = 32 << 20
 _NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _UNNAMED = getattr(os, "O_TMPFILE", 0) and (os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC)
@@ -74,6 +76,7 @@ class Placer:
         # name of its own makes ext4 a third slower.
         self._token = TEMPORARY + b"%d-%s-" % (os.getpid(), os.urandom(4).hex().encode())
         self._can_clone = link == "auto"
+        self._buffers = Buffers(_BUFFER)
         self._can_be_unnamed = bool(_UNNAMED)
 
     def small(self, write: Write, data: bytes, folder_fd: int) -> None:
@@ -216,11 +219,29 @@ class Placer:
             if self._clone(source, fd):
                 digest, size = _hash(fd)
             else:
-                digest, size = _pour(lambda offset: os.pread(source, _PIECE, offset), fd)
+                digest, size = self._pour_file(source, fd)
             os.utime(fd, ns=self._times)
         finally:
             os.close(fd)
         return digest, size
+
+    def _pour_file(self, source: int, fd: int) -> tuple[bytes, int]:
+        """Reads and hashes in this thread while another one writes."""
+        hasher, size = blake3(), 0
+        stream = StreamWriter(fd, self._buffers, cached=True)
+        try:
+            while True:
+                buffer = stream.take()
+                with memoryview(buffer) as view:
+                    count = fill(source, view, size)
+                    hasher.update(view[:count])
+                size += count
+                if count < self._buffers.size:
+                    stream.finish(buffer, count)
+                    return hasher.digest(), size
+                stream.give(buffer)
+        finally:
+            stream.stop()
 
     def _clone(self, source: int, fd: int) -> bool:
         if self._can_clone:

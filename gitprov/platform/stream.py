@@ -43,6 +43,14 @@ class Buffers:
         self._idle += buffers
 
 
+def fill(fd: int, view: memoryview, offset: int) -> int:
+    """Reads into a buffer until it is full or the file ends, and returns how many bytes came."""
+    count = 0
+    while count < len(view) and (more := os.preadv(fd, [view[count:]], offset + count)):
+        count += more
+    return count
+
+
 class StreamWriter:
     """Writes buffers in order to a file descriptor that it does not own.
 
@@ -51,11 +59,18 @@ class StreamWriter:
     Errors of the thread come out of the next call.
     """
 
-    def __init__(self, fd: int, buffers: Buffers) -> None:
-        """Writes to `fd` from its current position; past the cache only from a whole block on."""
+    def __init__(self, fd: int, buffers: Buffers, *, cached: bool = False) -> None:
+        """Begins with nothing.
+
+        Args:
+            fd: written to from its current position; past the cache only from a whole block on.
+            buffers: where buffers come from.
+            cached: whether the bytes are to be in the page cache, as somebody reads them soon.
+        """
         self._fd = fd
         self._buffers = buffers
         self._taken: list[mmap.mmap] = []
+        self._cached = cached
         self._direct = False
         self._thread: threading.Thread | None = None
         self._free: SimpleQueue[mmap.mmap] = SimpleQueue()
@@ -79,7 +94,7 @@ class StreamWriter:
         if self._thread is None:
             self._begin_direct()
             # A daemon, so that an interrupted process does not wait for a disk that hangs.
-            self._thread = threading.Thread(target=self._run, name="store-write", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="write-ahead", daemon=True)
             self._thread.start()
         self._full.put((buffer, self._buffers.size))
 
@@ -152,7 +167,7 @@ class StreamWriter:
                     self._end_direct()
 
     def _begin_direct(self) -> None:
-        if _DIRECT:
+        if _DIRECT and not self._cached:
             flags = fcntl.fcntl(self._fd, fcntl.F_GETFL)
             try:
                 fcntl.fcntl(self._fd, fcntl.F_SETFL, flags | _DIRECT)
