@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
+import json
 import shutil
 import socket
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.data import SHARED, Dataset, put_in_front, replace_one
 from bench.measure import CommandFailedError, Runner, content_size, settle, stored_bytes
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BASE = _ROOT / ".bench"
+_SAMPLES = "results-remotes.json"
 _REPEATS = 3
 _QUICK_DIVISOR = 20
 
@@ -39,7 +41,7 @@ def main() -> int:
     """Runs the benchmark; exit code 1 if some tool failed at something."""
     options = _options()
     divisor = _QUICK_DIVISOR if options.quick else 1
-    lineup = line_up(options.tools, _BASE)
+    lineup = line_up(list(FAMILIES) if options.add else options.tools, _BASE)
     lineup.tools = [tool for tool in lineup.tools if "hardlink" not in tool.name]
     work = options.dir.resolve() / f"remotes-{datetime.now(UTC):%Y%m%dT%H%M%S}"
     work.mkdir(parents=True)
@@ -52,19 +54,34 @@ def main() -> int:
             for _ in range(options.runs):
                 for key in options.data:
                     for place in (one for one in places if one.name in options.places):
-                        _measure_all(results, key, place, work, options.timeout)
+                        _measure_all(results, key, place, work, options)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    if options.add:
+        _add_before(results, json.loads((_BASE / _SAMPLES).read_text("utf-8")))
     page = to_page(results)
-    (_BASE / "results-remotes.json").write_text(results.to_json(), "utf-8")
+    (_BASE / _SAMPLES).write_text(results.to_json(), "utf-8")
     if not options.quick:
         (_ROOT / "docs" / "benchmarks-remotes.md").write_text(page, "utf-8")
     print(page)
     return 1 if results.failures else 0
 
 
-def _measure_all(results: Results, key: str, place: Place, work: Path, timeout: float) -> None:
-    for tool in results.tools:
+def _add_before(results: Results, before: dict[str, Any]) -> None:
+    """Adds what an earlier run measured and this one did not."""
+    for cell, samples in before["samples"].items():
+        results.samples[cell] = {**samples, **results.samples.get(cell, {})}
+    for where, reason in before["failures"].items():
+        data, _, rest = where.partition(" to ")
+        place, _, tool = rest.partition(" with ")
+        if tool not in results.samples.get(f"{data} {place} push", {}):
+            results.failures.setdefault(where, reason)
+
+
+def _measure_all(
+    results: Results, key: str, place: Place, work: Path, options: argparse.Namespace
+) -> None:
+    for tool in (one for one in results.tools if one.family in options.tools):
         if place.port is not None and _cannot_s3(tool.family, place):
             continue
         name = f"{key}-{place.name}-{tool.family}-{len(list(work.iterdir()))}"
@@ -73,7 +90,7 @@ def _measure_all(results: Results, key: str, place: Place, work: Path, timeout: 
         env |= {"AWS_ACCESS_KEY_ID": ACCESS, "AWS_SECRET_ACCESS_KEY": SECRET}
         env |= {"AWS_DEFAULT_REGION": "us-east-1", "GIT_LFS_SKIP_SMUDGE": "1"}
         record = functools.partial(_record, results, f"{key} {place.name}", tool.name)
-        setting = Setting(tool, work / name, env, timeout, record)
+        setting = Setting(tool, work / name, env, options.timeout, record)
         print(f"bench: {key} to {place.name} with {tool.name}", flush=True)
         try:
             _share(setting, SHARED[key].scaled(results.divisor), results.divisor, here)
@@ -195,6 +212,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--places", nargs="+", choices=PLACES, default=list(PLACES))
     parser.add_argument("--tools", nargs="+", choices=FAMILIES, default=list(FAMILIES))
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument(
+        "--add", action="store_true", help="what is not measured now is taken from the last run"
+    )
     parser.add_argument("--dir", type=Path, default=_BASE / "work", help="needs 40 GB")
     parser.add_argument("--timeout", type=float, default=1800, help="seconds for one command")
     return parser.parse_args()

@@ -22,6 +22,7 @@ from gitprov.ops.fsck import fsck as check_store
 from gitprov.ops.gc import gc as collect
 
 _FOR_REMOTES = "With --remote: transfers at once."
+_SHOWN = 20
 _PERCENT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%?")
 
 
@@ -232,8 +233,10 @@ def fsck(
 
 
 def _tell(done: StoreCheck, *, is_sample: bool, quarantine: bool, quiet: bool) -> None:
-    for problem in done.problems:
+    for problem in done.problems[:_SHOWN]:
         _show(problem)
+    if len(done.problems) > _SHOWN:
+        say(f"and {len(done.problems) - _SHOWN:,} more: --json names them all")
     if not quiet and not done.problems:
         what = "a sample of " if is_sample else ""
         size = human_size(done.size)

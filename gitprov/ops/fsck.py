@@ -22,8 +22,8 @@ class StoreProblem:
     """One thing that is wrong.
 
     Attributes:
-        kind: `damaged` bytes, a `missing` blob, a `pointer` that is nonsense, or something else
-            about the `store`.
+        kind: `damaged` bytes, a `missing` blob, a `pointer` that is nonsense, a lost `pack`,
+            or something else about the `store`.
         detail: one sentence.
         digest: the blob, when it is known.
         files: files of current artifacts that hold it.
@@ -118,7 +118,8 @@ def _artifacts(ws: Workspace) -> tuple[list[Tracked], list[str]]:
 
 def _described(problem: Problem, names: dict[bytes, tuple[str, ...]]) -> StoreProblem:
     if problem.digest is None:
-        return StoreProblem("store", problem.detail, None, ())
+        kind = "pack" if problem.is_lost_pack else "store"
+        return StoreProblem(kind, problem.detail, None, ())
     files = names.get(problem.digest, ())
     return StoreProblem("damaged", problem.detail, Digest(problem.digest), files)
 

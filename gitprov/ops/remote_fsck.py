@@ -202,6 +202,8 @@ def _mend_store(
 
 
 def _is_mended(problem: StoreProblem, mended: Sequence[bytes]) -> bool:
+    if problem.kind == "pack":
+        return True  # each blob of it is a problem of its own
     return problem.digest is not None and problem.digest.raw in mended
 
 

@@ -167,8 +167,9 @@ def _read(
     found: set[bytes] = set()
     here = store.has(roots)
     while here - found:
-        # One that is damaged is set aside by the reader, and is not there any more.
-        with contextlib.suppress(VerificationError):
+        # One that is damaged is set aside by the reader, and is not there any more; one whose pack
+        # is lost is not there either, whatever the index says.
+        with contextlib.suppress(VerificationError, UnavailableError):
             for root, data in store.read_many(here - found):
                 for entry in as_manifest(root, data).entries:
                     if entry.kind == "d":

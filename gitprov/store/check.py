@@ -35,11 +35,13 @@ class Problem:
         detail: a sentence that names the blob or the file.
         digest: the blob that is concerned, when it is known.
         path: the file that is concerned.
+        is_lost_pack: whether that is a pack that is not there; each blob is a problem, too.
     """
 
     detail: str
     digest: bytes | None
     path: str
+    is_lost_pack: bool = False
 
 
 @dataclass(slots=True)
@@ -81,8 +83,10 @@ class Checker:
     # ------------------------------------------------------------ packs
 
     def _packs(self, index: Index) -> Iterator[Problem]:
-        for detail in index.check():
-            yield Problem(f"the index is damaged: {detail}", None, self._layout.index)
+        yield from (
+            Problem(f"the index is damaged: {detail}", None, self._layout.index)
+            for detail in index.check()
+        )
         counts: dict[str, int] = dict.fromkeys(index.packs().values(), 0)
         for digest, place in index.rows():
             if place[0] in counts:  # a writer may just have added a pack
@@ -90,16 +94,31 @@ class Checker:
             if self._chosen is not None and self._chosen():
                 yield from self._one(digest, place)
         suspects: set[str] = set()
+        gone: set[str] = set()
         for name, count in sorted(counts.items()):
             path = self._layout.pack(name)
             if not os.path.exists(path):
-                suspects.add(name)
-                yield Problem(f"the pack {path} is not there; it held {count} blobs", None, path)
+                gone.add(name)
+                said = f"the pack {path} is not there; it held {count:,} blobs"
+                yield Problem(said, None, path, is_lost_pack=True)
             elif self._chosen is None:
                 yield from self._pack(index, name, count, suspects)
         for digest, place in index.rows() if suspects else ():
             if place[0] in suspects:
                 yield from self._one(digest, place)
+        if gone:
+            yield from self._lost(index, gone)
+
+    def _lost(self, index: Index, packs: set[str]) -> Iterator[Problem]:
+        lost: list[bytes] = []
+        for digest, place in index.rows():
+            if place[0] in packs:
+                lost.append(digest)
+                path = self._layout.pack(place[0])
+                yield Problem(f"{Digest(digest)} is lost with the pack {path}", digest, path)
+        if self._quarantine:
+            # As long as the index says that they are here, nobody can add them again.
+            index.remove(lost, packs)
 
     def _pack(self, index: Index, name: str, count: int, suspects: set[str]) -> Iterator[Problem]:
         """Reads one pack from its start; it is a suspect when some of its blobs are not met."""

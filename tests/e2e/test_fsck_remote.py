@@ -202,6 +202,21 @@ def test_the_store_is_repaired_from_the_remote(team: Path) -> None:
     ok(team, "checkout", "--force")
 
 
+def test_a_store_that_lost_its_packs_is_repaired_from_the_remote(team: Path) -> None:
+    for pack in (team / ".git/gitprov/packs").iterdir():
+        pack.unlink()
+    told = gitprov(team, "fsck")
+    assert told.code == 1
+    assert len(told.out.splitlines()) < 25
+    assert "and 22 more: --json names them all" in told.out
+    asked = gitprov(team, "fsck", "--remote")
+    assert asked.code == 1, asked
+    ok(team, "fsck", "--remote", "--repair")
+    ok(team, "fsck")
+    shutil.rmtree(team / "data")
+    ok(team, "checkout")
+
+
 def test_what_no_commit_names_is_not_fetched_at_the_size_that_a_remote_says(team: Path) -> None:
     blob = noise(3 * MIB, 5)
     write(team, {"other.bin": blob})
