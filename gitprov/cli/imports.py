@@ -162,7 +162,8 @@ def _say_imported(done: Imported) -> None:
     say(f"  from    {origin.path} of {shown(origin.url)} at {shown(origin.rev)}")
     say(f"  commit  {origin.commit}{was}")
     say(f"  root    {origin.root}")
-    logs = f", and {plural(done.logs, 'log')} of it has it" if done.logs else ""
+    have = "has" if done.logs == 1 else "have"
+    logs = f", and {plural(done.logs, 'log')} of it {have} it" if done.logs else ""
     noted = f"that repository's own note says so{logs}" if done.noted else "not recorded there"
     say(f"  record  {origin.record}")
     say(f"          {noted}")

@@ -70,7 +70,7 @@ def _status_row(item: Status) -> list[str]:
 def _show_status(item: Status, limit: int | None) -> None:
     lines = [(str(change.how), shown(change.path), "") for change in item.changes]
     lines += [("refused", shown(name), reason) for name, reason in item.odd]
-    lines += [("missing", shown(path), "in the store") for path in item.missing]
+    lines += [("missing", shown(path), "not in the store") for path in item.missing]
     for how, path, reason in lines[:limit]:
         word = click.style(f"{how:8}", fg=_COLOURS.get(how, "red"))
         say(f"  {word}  {path or item.path}" + (f"  ({reason})" if reason else ""))
