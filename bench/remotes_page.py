@@ -90,4 +90,4 @@ def _notes(results: Results) -> Iterator[str]:
     for name, reason in results.absent.items():
         yield f"- {name} was not measured: {reason.splitlines()[0]}"
     for where, reason in results.failures.items():
-        yield f"- {where} failed: `{reason.splitlines()[0]}`"
+        yield f"- {where} was not measured to the end: `{reason.splitlines()[0]}`"
