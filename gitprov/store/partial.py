@@ -26,7 +26,7 @@ def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
     """Opens the file of a blob that is on its way, to read and to write, at its start.
 
     It stays when the block ends with an error that asking again may mend, and goes when the caller
-    has called `discard`, or moves it. Somebody else's fetch of the same blob has a file of its own,
+    has called `discard`, or moved it. Somebody else's fetch of the same blob has a file of its own,
     that goes with the block.
 
     Args:
@@ -42,17 +42,37 @@ def partial_file(folder: str, digest: bytes) -> Iterator[BinaryIO]:
     path = os.path.join(folder, digest.hex())
     try:
         os.makedirs(folder, mode=0o700, exist_ok=True)
-        file = open(path, "r+b", opener=_open)  # noqa: SIM115 - closed below
+        file = _locked(path)
     except OSError as exc:
         raise fault(exc, "write", path) from exc
+    if file is None:
+        with own_file(folder, digest.hex()) as own:
+            yield own
+        return
     with file:
+        yield file
+
+
+def _locked(path: str) -> BinaryIO | None:
+    """Opens a file that nobody else has; None when somebody has it.
+
+    Only whoever holds the lock moves or removes the file of that name.
+    """
+    while True:
+        file = open(path, "r+b", opener=_open)  # noqa: SIM115 - handed on
         try:
             fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path, follow_symlinks=False)):
+                return file
         except BlockingIOError:
-            with own_file(folder, digest.hex()) as own:
-                yield own
-            return
-        yield file
+            file.close()
+            return None
+        except FileNotFoundError:
+            pass  # it was moved into the store between the two calls
+        except BaseException:
+            file.close()
+            raise
+        file.close()
 
 
 def _open(path: str, _: int) -> int:
@@ -85,10 +105,10 @@ def own_file(folder: str, name: str) -> Iterator[BinaryIO]:
             os.unlink(path)
 
 
-def discard(folder: str, digest: bytes) -> None:
-    """Removes the file of a blob: it is in the store, or will never be what it should."""
+def discard(file: BinaryIO) -> None:
+    """Removes the file of a blob, which the caller has open: it will never be what it should."""
     with contextlib.suppress(OSError):
-        os.unlink(os.path.join(folder, digest.hex()))
+        os.unlink(file.name)
 
 
 def kept_chunks(file: BinaryIO, chunks: Sequence[tuple[bytes, int]]) -> Iterator[bytes]:
@@ -132,4 +152,8 @@ def clear_old(folder: str, has: Callable[[Iterable[bytes]], set[bytes]]) -> None
     done = has(found) if found else set()
     for digest, changed in found.items():
         if digest in done or changed < oldest:
-            discard(folder, digest)
+            with contextlib.suppress(OSError):
+                file = _locked(os.path.join(folder, digest.hex()))
+                if file is not None:
+                    with file:
+                        discard(file)

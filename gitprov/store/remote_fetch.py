@@ -1,8 +1,9 @@
 """Fetching from a remote: what arrives is checked before it enters the store."""
 
 import contextlib
+import os
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from gitprov.store.base import StoreWriter
 from gitprov.store.bigfile import file_buffers
 from gitprov.store.partial import discard, kept_chunks, partial_file
 from gitprov.store.remote import Place, Remote, Wanted
-from gitprov.store.remote_blocks import Blocks
+from gitprov.store.remote_blocks import Blocks, Chunk
 from gitprov.store.remote_send import Sent
 from gitprov.store.transport import MissingError
 
@@ -159,7 +160,6 @@ class Fetcher:
             try:
                 self._assemble(one, place, sizes.get(one.digest), sent)
             except (MalformedError, VerificationError) as exc:
-                discard(self._folder, one.digest)
                 self.result.wrong.append((one.digest, str(exc)))
             del waiting[one]
             self._tell(sent, 0)
@@ -194,28 +194,40 @@ class Fetcher:
         size = sum(length for _, length in chunks)
         try:
             with partial_file(self._folder, one.digest) as file:
-                whole = blake3()
-                here = 0
-                for data in kept_chunks(file, chunks):
-                    whole.update(data)
-                    here += 1
-                    _tell_bytes(sent, data)
-                stream = StreamWriter(file.fileno(), self._buffers)
                 try:
-                    for data in self._blocks.chunks(chunks[here:]):
-                        whole.update(data)
-                        stream.write(data)
-                        _tell_bytes(sent, data)
-                    stream.end()
-                finally:
-                    stream.stop()
-                self._keep(one, file, whole.digest())
+                    self._keep(one, file, self._pour(file, chunks, sent))
+                except (MalformedError, VerificationError):
+                    discard(file)
+                    raise
         except OSError as exc:
             raise fault(exc, "write", self._folder) from exc
         self.result.objects += 1
         self._uncommitted += size
         if self._uncommitted >= _LARGE_COMMIT_BYTES:
             self._commit()
+
+    def _pour(self, file: BinaryIO, chunks: Sequence[Chunk], sent: Sent | None) -> bytes:
+        """Fills a file with chunks, going on where it ends, and returns the digest of all of it."""
+        whole = blake3()
+        here = 0
+        for data in kept_chunks(file, chunks):
+            whole.update(data)
+            here += 1
+            _tell_bytes(sent, data)
+        stream = StreamWriter(file.fileno(), self._buffers)
+        try:
+            for data in self._blocks.chunks(chunks[here:]):
+                whole.update(data)
+                stream.write(data)
+                _tell_bytes(sent, data)
+            stream.end()
+        except UnavailableError:
+            with contextlib.suppress(OSError):
+                stream.end()  # what came is kept
+            raise
+        finally:
+            stream.stop()
+        return whole.digest()
 
     def _keep(self, one: Wanted, file: BinaryIO, digest: bytes) -> None:
         if one.is_manifest:
@@ -224,10 +236,12 @@ class Fetcher:
             if Manifest.parse(data).root.raw != one.digest:
                 raise VerificationError("its entries do not give its root")
             self._writer.add_manifest(one.digest, data)
-            discard(self._folder, one.digest)
+            discard(file)
             return
         if digest != one.digest:
             raise VerificationError("its chunks together have another digest")
+        # On the disk before it leaves the name under which the next fetch would go on with it.
+        os.fsync(file.fileno())
         self._writer.add_known_file(one.digest, file.name)
 
 

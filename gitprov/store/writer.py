@@ -110,8 +110,8 @@ class LocalWriter(StoreWriter):
         check_digest(digest)
         target = self._session.new_path()
         with _faults("write", target):
-            os.chmod(path, os.stat(path).st_mode & 0o444)
             os.rename(path, target)
+            os.chmod(target, os.stat(target).st_mode & 0o444)
         self._stage(target, digest)
 
     def _stage(self, path: str, digest: bytes) -> None:

@@ -1,5 +1,6 @@
 """A remote: what was pushed comes back, whatever was pushed before, and nothing wrong gets in."""
 
+import fcntl
 import itertools
 import os
 import random
@@ -29,7 +30,7 @@ from gitprov.model.remote_index import (
     recipe_blocks,
 )
 from gitprov.store.local import LocalStore
-from gitprov.store.partial import clear_old, partial_file
+from gitprov.store.partial import clear_old, discard, partial_file
 from gitprov.store.remote import Remote, Wanted, bounded_ids
 from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
 from gitprov.store.remote_send import push
@@ -432,6 +433,39 @@ def test_two_fetches_of_one_blob_have_a_file_each(tmp_path: Path) -> None:
         assert Path(two.name).read_bytes() == b"two"
     assert [path.name for path in Path(folder).iterdir()] == ["0" * 64]
     assert (tmp_path / "partial" / ("0" * 64)).read_bytes() == b"one"
+
+
+def test_a_file_on_its_way_is_moved_and_removed_by_whoever_holds_it_only(tmp_path: Path) -> None:
+    folder, name = str(tmp_path), tmp_path / ("0" * 64)
+    with partial_file(folder, bytes(32)) as one:
+        clear_old(folder, lambda digests: set(digests))
+        assert name.exists()
+        with partial_file(folder, bytes(32)) as two:
+            discard(two)
+        assert name.exists()
+        name.rename(tmp_path / "object")  # into the store
+        with partial_file(folder, bytes(32)) as three:
+            assert not os.path.samestat(os.fstat(one.fileno()), os.fstat(three.fileno()))
+    clear_old(folder, lambda digests: set(digests))
+    assert [path.name for path in tmp_path.iterdir()] == ["object"]
+
+
+def test_one_who_waits_for_the_lock_does_not_get_what_was_moved_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = tmp_path / ("0" * 64)
+    name.write_bytes(b"whole")
+    real = fcntl.flock
+
+    def moved_first(fd: int, how: int) -> None:
+        if name.exists() and name.read_bytes() == b"whole":
+            name.rename(tmp_path / "object")
+        real(fd, how)
+
+    monkeypatch.setattr("gitprov.store.partial.fcntl.flock", moved_first)
+    with partial_file(str(tmp_path), bytes(32)) as file:
+        file.write(b"new")
+    assert (tmp_path / "object").read_bytes() == b"whole"
 
 
 def test_what_nobody_went_on_with_is_removed_after_a_while_and_what_is_there_at_once(
