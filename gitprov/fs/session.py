@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import io
 import os
+import shutil
 import tempfile
 import threading
 from collections import OrderedDict
@@ -21,6 +22,7 @@ from gitprov.ops.pointers import pointer_paths
 from gitprov.ops.reading import Blob, DataReader
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.revision_tree import IsFolderError, Node, RevisionTree
+from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.range_file import RangeFile
 from gitprov.store.remote import Remote
 from gitprov.store.remote_blocks import Chunk
@@ -64,14 +66,17 @@ class Session:
         self._is_url = not os.path.isabs(place)
         self._rev = rev
         self._live: dict[int, _Live] = {}
-        # Who is at work. No lock, which a fork might take along locked: adding to a set is atomic.
-        self._users: set[object] = set()
+        # Who is at work, by process: a child inherits its parent's. There is no lock, as a fork
+        # might take it along locked: adding to a set is atomic.
+        self._users: set[tuple[int, object]] = set()
+        self._replaced: list[tuple[int, _Live]] = []
 
     def close(self) -> None:
         """Keeps what came, ends processes and connections; the next question opens them again."""
         live = self._live.pop(os.getpid(), None)
         if live is not None:
             _end(live)
+        self._end_replaced()
 
     def close_idle(self) -> bool:
         """Closes it unless somebody is at work, and says whether it is closed."""
@@ -79,11 +84,22 @@ class Session:
         if live is None:
             return True
         # Who comes from here on opens it anew; who came before is seen now.
-        if not self._users:
+        if not self._is_busy():
             _end(live)
+            self._end_replaced()
             return True
-        self._live.setdefault(os.getpid(), live)
+        if self._live.setdefault(os.getpid(), live) is not live:
+            self._replaced.append((os.getpid(), live))  # somebody has opened it anew already
         return False
+
+    def _is_busy(self) -> bool:
+        return any(process == os.getpid() for process, _ in list(self._users))
+
+    def _end_replaced(self) -> None:
+        while self._replaced:
+            process, live = self._replaced.pop()
+            if process == os.getpid():
+                _end(live)
 
     def pin(self, rev: str | None) -> str | None:
         """Returns the commit that a revision names now; of a folder, None stays None.
@@ -161,7 +177,7 @@ class Session:
 
     @contextlib.contextmanager
     def _used(self) -> Iterator[_Live]:
-        user = object()
+        user = (os.getpid(), object())
         self._users.add(user)
         try:
             yield self._here()
@@ -206,9 +222,18 @@ class Session:
                 lock,
                 lambda: self._connected(ws, remotes()),
                 keep=self.keep,
-                folder=tempfile.gettempdir(),
+                folder=self._folder(ws, stack),
             )
             return _Live(ws, data, lock, stack.pop_all())
+
+    def _folder(self, ws: Workspace, stack: contextlib.ExitStack) -> str:
+        """Where files lie on their way: beside the store if they stay there, else by themselves."""
+        if self.keep:
+            return os.path.join(ws.store_path, PARTIAL)
+        # Made, for nobody else, when the first one comes.
+        folder = os.path.join(tempfile.gettempdir(), f"gitprov-{os.urandom(8).hex()}")
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        return folder
 
     def _connected(self, ws: Workspace, config: RemotesConfig) -> Remote:
         if self.remote is None and not config.remotes:

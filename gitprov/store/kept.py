@@ -6,7 +6,8 @@ from collections import OrderedDict
 
 from blake3 import blake3
 
-from gitprov.errors import EnvironmentFault
+from gitprov.core.digest import Digest
+from gitprov.errors import EnvironmentFault, VerificationError
 from gitprov.platform.files import take_file
 from gitprov.store.base import LinkMode, StoreWriter
 from gitprov.store.local import LocalStore
@@ -50,7 +51,10 @@ class Arrived(StoreWriter):
 
     def add_known_file(self, digest: bytes, path: str) -> None:
         """See `StoreWriter.add_known_file`."""
-        self.blobs[digest] = take_file(path)
+        data = take_file(path)
+        if blake3(data).digest() != digest:
+            raise VerificationError(f"{Digest(digest)} did not stay as it arrived")
+        self.blobs[digest] = data
 
     def has(self, digest: bytes) -> bool:
         """See `StoreWriter.has`."""

@@ -109,7 +109,10 @@ class _MemoryWriter(StoreWriter):
         return self.add(data)
 
     def add_known_file(self, digest: bytes, path: str) -> None:
-        self.add_known(digest, take_file(path))
+        data = take_file(path)
+        if blake3(data).digest() != digest:
+            raise VerificationError(f"{Digest(digest)} did not stay as it arrived")
+        self.add_known(digest, data)
 
     def has(self, digest: bytes) -> bool:
         return digest in self._added or digest in self._store.blobs
