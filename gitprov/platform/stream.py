@@ -5,6 +5,7 @@ cache and then be written anyway; with O_DIRECT the disk is busy from the first 
 final fsync has nothing left to do.
 """
 
+import contextlib
 import errno
 import fcntl
 import mmap
@@ -94,8 +95,14 @@ class StreamWriter:
         if self._thread is None:
             self._begin_direct()
             # A daemon, so that an interrupted process does not wait for a disk that hangs.
-            self._thread = threading.Thread(target=self._run, name="write-ahead", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="write-ahead", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there are too many
+                self._write(buffer, self._buffers.size)
+                self._free.put(buffer)
+                return
+            self._thread = thread
         self._full.put((buffer, self._buffers.size))
 
     def finish(self, buffer: mmap.mmap, count: int) -> None:
@@ -134,6 +141,9 @@ class StreamWriter:
             self._full.put(None)
             self._thread.join()
             self._thread = None
+        if self._direct:
+            with contextlib.suppress(OSError):
+                self._end_direct()  # the descriptor is the caller's
         self._buffers.give_back(self._taken)
         self._taken = []
 
