@@ -167,10 +167,9 @@ def _read(
     found: set[bytes] = set()
     here = store.has(roots)
     while here - found:
-        # One that is damaged is set aside by the reader, and is not there any more; one whose pack
-        # is lost is not there either, whatever the index says.
-        with contextlib.suppress(VerificationError, UnavailableError):
-            for root, data in store.read_many(here - found):
+        # One that is damaged is set aside by the reader, and is not there any more.
+        with contextlib.suppress(VerificationError):
+            for root, data in _readable(store, here - found):
                 for entry in as_manifest(root, data).entries:
                     if entry.kind == "d":
                         below.add(entry.digest)
@@ -182,3 +181,16 @@ def _read(
             break
         here = again
     return found
+
+
+def _readable(store: BlobStore, roots: set[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Reads manifests; one whose pack is lost is passed over, whatever the index says."""
+    left = set(roots)
+    try:
+        for root, data in store.read_many(roots):
+            left.discard(root)
+            yield root, data
+    except UnavailableError:
+        for root in sorted(left):
+            with contextlib.suppress(UnavailableError):
+                yield root, store.read(root)

@@ -97,7 +97,7 @@ class Checker:
         gone: set[str] = set()
         for name, count in sorted(counts.items()):
             path = self._layout.pack(name)
-            if not os.path.exists(path):
+            if _is_gone(path):
                 gone.add(name)
                 said = f"the pack {path} is not there; it held {count:,} blobs"
                 yield Problem(said, None, path, is_lost_pack=True)
@@ -110,15 +110,13 @@ class Checker:
             yield from self._lost(index, gone)
 
     def _lost(self, index: Index, packs: set[str]) -> Iterator[Problem]:
-        lost: list[bytes] = []
         for digest, place in index.rows():
             if place[0] in packs:
-                lost.append(digest)
                 path = self._layout.pack(place[0])
                 yield Problem(f"{Digest(digest)} is lost with the pack {path}", digest, path)
         if self._quarantine:
             # As long as the index says that they are here, nobody can add them again.
-            index.remove(lost, packs)
+            index.remove_lost(packs)
 
     def _pack(self, index: Index, name: str, count: int, suspects: set[str]) -> Iterator[Problem]:
         """Reads one pack from its start; it is a suspect when some of its blobs are not met."""
@@ -277,3 +275,14 @@ def _problem(item: Record | Damage, path: str) -> Problem:
     if isinstance(item, Damage):
         return Problem(f"{path} is damaged at byte {item.offset}: {item.reason}", None, path)
     return Problem(f"{Digest(item.digest)} is damaged in {path}", item.digest, path)
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is no such file; one that only cannot be looked at is another problem."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return os.path.isdir(os.path.dirname(path))
+    except OSError:
+        return False
+    return False

@@ -230,6 +230,16 @@ class Index:
             )
             self._forget(db, emptied)
 
+    def remove_lost(self, packs: Iterable[str]) -> None:
+        """Forgets packs and what they held; what lies in another one by now stays."""
+        names = sorted(packs)
+        with self._transaction() as db:
+            db.executemany(
+                "DELETE FROM blobs WHERE pack=(SELECT id FROM packs WHERE name=?)",
+                [(name,) for name in names],
+            )
+            self._forget(db, names)
+
     def _forget(self, db: sqlite3.Connection, names: Iterable[str]) -> None:
         db.executemany("DELETE FROM packs WHERE name=?", [(name,) for name in names])
 
