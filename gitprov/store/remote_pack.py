@@ -1,5 +1,6 @@
 """Packs of a remote: CAR archives of blocks, so that IPFS imports them, and their index."""
 
+import mmap
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,7 +29,8 @@ class PackBuilder:
     """
 
     entries: list[Entry] = field(default_factory=list)
-    _room: memoryview = field(default_factory=lambda: memoryview(bytearray(_ROOM_BYTES)))
+    # Anonymous memory: what is not written to takes no time and no room.
+    _room: memoryview = field(default_factory=lambda: memoryview(mmap.mmap(-1, _ROOM_BYTES)))
     _size: int = _ROOT_BYTES
     _names: list[bytes] = field(default_factory=list)
     _places: dict[bytes, tuple[int, int]] = field(default_factory=dict)

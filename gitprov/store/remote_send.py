@@ -62,6 +62,8 @@ def push(
     here = list(dict.fromkeys(wanted))
     there = remote.has(here)
     lacking = [one for one in here if one not in there]
+    if not lacking:
+        return Pushed(0, 0, 0)
     objects, size, packs = len(lacking), 0, 0
     large: set[Wanted] = set()
     for _ in range(_LOOKS):
