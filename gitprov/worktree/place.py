@@ -4,6 +4,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from threading import get_ident
@@ -78,6 +79,7 @@ class Placer:
         self._can_clone = link == "auto"
         self._buffers = Buffers(_BUFFER)
         self._can_be_unnamed = bool(_UNNAMED)
+        self._minds_umask = False
 
     def small(self, write: Write, data: bytes, folder_fd: int) -> None:
         """Writes a file or symlink whose bytes are at hand.
@@ -142,6 +144,10 @@ class Placer:
             self._can_be_unnamed = False  # not on this file system
             return False
         try:
+            if not self._minds_umask and not _minds_umask(fd):
+                self._can_be_unnamed = False  # Linux before 6.0, where there are no ACLs
+                return False
+            self._minds_umask = True
             if data:
                 write_all(fd, data)
             os.utime(fd, ns=self._times)
@@ -309,6 +315,16 @@ def _cleanly(write: Write, temporary: bytes, folder_fd: int) -> Iterator[None]:
         if isinstance(exc, OSError):
             raise fault(exc, "write", join(write.folder, write.entry.name)) from exc
         raise
+
+
+def _minds_umask(fd: int) -> bool:
+    """Whether a new file has no permission that the process takes away."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            found = re.search(rb"^Umask:\s*([0-7]+)$", file.read(), re.MULTILINE)
+        return found is not None and not os.fstat(fd).st_mode & int(found[1], 8)
+    except OSError:
+        return False
 
 
 def _pour(read: Callable[[int], bytes], fd: int) -> tuple[bytes, int]:
