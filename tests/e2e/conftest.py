@@ -35,11 +35,10 @@ def story(told: Story, tmp_path: Path) -> Story:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Lets the processes that tests start keep their bytecode, and away from the sources."""
+def _compiled() -> Iterator[None]:
+    """Lets the processes that tests start keep their bytecode, and use what installers compiled."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-        patch.setenv("PYTHONPYCACHEPREFIX", str(tmp_path_factory.getbasetemp() / "pyc"))
         yield
 
 
