@@ -23,6 +23,11 @@ _SHOWN = 160
 _NO_ACCESS = "look at the keys' rights, and whether they are those of this remote"
 
 
+def is_broken_line(exc: Exception) -> bool:
+    """Whether the line broke before an answer came."""
+    return "error sending request" in str(exc) and not _STATUS.search(str(exc))
+
+
 def our_error(exc: Exception, name: str, where: str, *, writing: bool) -> GitprovError:
     """Returns the error to raise for one that obstore raised.
 

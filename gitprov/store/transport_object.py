@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from gitprov.platform.files import fault
 from gitprov.store.credentials_aws import s3_settings
 from gitprov.store.credentials_cloud import azure_settings, google_settings
 from gitprov.store.event_loop import EventLoop
-from gitprov.store.object_errors import our_error
+from gitprov.store.object_errors import is_broken_line, our_error
 from gitprov.store.patience import patiently
 from gitprov.store.transport import (
     LIST_NAME,
@@ -245,6 +246,14 @@ class ObjectTransport(Transport):
                 raise cut_short(name, self._place.where, wanted)
         return found
 
+    async def _hung_up_as_it_is_there(self, exc: Exception, name: str) -> bool:
+        """Whether a server did not wait for the bytes as the name is taken: it may hang up."""
+        if is_broken_line(exc):
+            with suppress(FileNotFoundError, self._obstore.exceptions.BaseError):
+                await self._obstore.head_async(self._place.reading, name)
+                return True
+        return False
+
     async def _body(
         self, answer: "GetResult", most: int, wrong: Callable[[], GitprovError]
     ) -> memoryview:
@@ -266,9 +275,14 @@ class ObjectTransport(Transport):
         body = _content(data)
 
         async def create() -> bool:
-            await self._obstore.put_async(
-                self._place.writing, name, body, mode="create", use_multipart=False
-            )
+            try:
+                await self._obstore.put_async(
+                    self._place.writing, name, body, mode="create", use_multipart=False
+                )
+            except Exception as exc:
+                if await self._hung_up_as_it_is_there(exc, name):
+                    return False
+                raise
             return True
 
         async def look_and_put() -> bool:

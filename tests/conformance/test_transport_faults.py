@@ -218,6 +218,15 @@ def test_another_range_than_the_one_asked_for_is_refused(web: WebServer) -> None
         remotes["http"].get_range("a", 0, 5)
 
 
+def test_a_server_that_hangs_up_as_a_name_is_taken_has_said_so(s3_server: Server) -> None:
+    (s3_server.folder / "hang-up").mkdir(exist_ok=True)
+    remote = s3_at(s3_server, "hang-up")
+    data = BIG * 7  # more than the line holds
+    assert remote.put("a", data)
+    assert [remote.put("a", data) for _ in range(20)] == [False] * 20
+    remote.close()
+
+
 @pytest.mark.parametrize("kind", ["http", "s3"])
 def test_a_range_that_does_not_end_is_left(web: WebServer, kind: str) -> None:
     sent = 0
