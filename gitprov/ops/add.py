@@ -25,6 +25,7 @@ from gitprov.ops.checkouts import update
 from gitprov.ops.new_pointers import New, NewPointers, Scanned
 from gitprov.ops.pointers import (
     artifact_path,
+    clear_leftovers,
     ignore,
     on_disk,
     read_pointer,
@@ -129,6 +130,7 @@ def add(
         # Others may change the same pointer or .gitignore: look at them only from here on.
         with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
             refuse_overtaken(ws, targets)
+            clear_leftovers(ws.worktree, [target.artifact for target in targets])
             pointers = NewPointers(ws, sink, kind)
             for item in scanned:
                 pointers.take(item)

@@ -8,6 +8,7 @@ from gitprov.core.paths import RepoPath, show
 from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.git.command import Git, split_nul
 from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
+from gitprov.platform import files
 from gitprov.platform.files import atomic_write, read_bounded
 
 _SUFFIX = SUFFIX.encode()
@@ -42,6 +43,15 @@ def on_disk(worktree: str, path: RepoPath) -> bytes:
     """Returns the file system path of something in the worktree."""
     root = os.fsencode(worktree)
     return root + b"/" + path.raw if path.raw else root
+
+
+def clear_leftovers(worktree: str, artifacts: Iterable[RepoPath]) -> None:
+    """Removes what was left beside artifacts by who was killed while a pointer was written.
+
+    The caller holds the lock of whoever writes pointers.
+    """
+    for folder in {artifact.parent for artifact in artifacts}:
+        files.clear_leftovers(on_disk(worktree, folder))
 
 
 def read_pointer(worktree: str, artifact: RepoPath) -> Pointer | None:

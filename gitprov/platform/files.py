@@ -3,10 +3,13 @@
 import contextlib
 import errno
 import os
+import re
 import stat
 
 from gitprov.core.paths import show
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
+
+_LEFTOVER = re.compile(rb"\.gitprov-tmp-([1-9][0-9]{0,9})-[0-9a-f]{8}")
 
 
 def fault(exc: OSError, doing: str, path: str | bytes) -> EnvironmentFault:
@@ -36,6 +39,25 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]
+
+
+def clear_leftovers(folder: str | bytes) -> None:
+    """Removes what processes left in a folder that were killed in `atomic_write`."""
+    with contextlib.suppress(OSError), os.scandir(os.fsencode(folder)) as entries:
+        for entry in entries:
+            found = _LEFTOVER.fullmatch(entry.name)
+            if found and not _is_alive(int(found[1])):
+                os.unlink(entry.path)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True
 
 
 def take_file(path: str) -> bytes:

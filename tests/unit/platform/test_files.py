@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from gitprov.errors import EnvironmentFault, MalformedError, UnavailableError
-from gitprov.platform.files import atomic_write, fault, fsync_dir, read_bounded, write_all
+from gitprov.platform.files import (
+    atomic_write,
+    clear_leftovers,
+    fault,
+    fsync_dir,
+    read_bounded,
+    write_all,
+)
 
 BYTES = 200_000
 
@@ -171,3 +178,19 @@ def test_a_folder_is_synced_and_a_fault_names_what_was_done(tmp_path: Path) -> N
     fsync_dir(str(tmp_path))
     error = fault(PermissionError(13, "Permission denied"), "open", b"/x/\xff")
     assert str(error) == "cannot open /x/\\xff: Permission denied"
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    gone = tmp_path / f".gitprov-tmp-{ended.pid}-0badf00d"
+    kept = [
+        tmp_path / f".gitprov-tmp-{os.getpid()}-0badf00d",
+        tmp_path / ".gitprov-tmp-notes",
+        tmp_path / f"gitprov-tmp-{ended.pid}-0badf00d",
+    ]
+    for path in (gone, *kept):
+        path.write_bytes(b"")
+    clear_leftovers(tmp_path.as_posix())
+    assert sorted(tmp_path.iterdir()) == sorted(kept)
+    clear_leftovers(str(tmp_path / "nothing"))
