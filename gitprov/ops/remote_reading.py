@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from gitprov.core.digest import Digest
 from gitprov.errors import UnavailableError, VerificationError
@@ -14,6 +15,8 @@ from gitprov.store.remote_blocks import Blocks, Chunk
 from gitprov.store.remote_fetch import Fetcher
 from gitprov.store.remote_file import ChunkCache
 from gitprov.store.transport import MissingError
+
+_T = TypeVar("_T")
 
 _JOBS = 4
 _ASK_AGAIN_SECONDS = 5.0
@@ -77,17 +80,7 @@ class RemoteReader:
             UnavailableError: the remote lacks one, or cannot be reached.
             VerificationError: it has one, but not as it is named.
         """
-        with self._reading():
-            remote = self._having(wanted)
-            for left in reversed(range(_LOOKS)):
-                try:
-                    self._fetch(remote, wanted, sizes, writer)
-                except MissingError as exc:
-                    if not left:
-                        raise
-                    remote = self._looked_again(remote, exc.name)
-                else:
-                    return
+        self._ask(wanted, lambda remote: self._fetch(remote, wanted, sizes, writer))
 
     def _fetch(
         self,
@@ -116,16 +109,7 @@ class RemoteReader:
             VerificationError: its recipe is of something else, or of another size.
         """
         one = Wanted(digest, is_manifest=False)
-        with self._reading():
-            remote = self._having([one])
-            for left in reversed(range(_LOOKS)):
-                try:
-                    return self._recipe(remote, one, size)
-                except MissingError as exc:
-                    if not left:
-                        raise
-                    remote = self._looked_again(remote, exc.name)
-        raise AssertionError("unreachable")
+        return self._ask([one], lambda remote: self._recipe(remote, one, size))
 
     def _recipe(self, remote: Remote, one: Wanted, size: int) -> list[Chunk]:
         place = remote.place(one.digest)
@@ -174,6 +158,17 @@ class RemoteReader:
                 raise _wrong(remote, str(exc)) from exc
             finally:
                 self._count(blocks.received)
+
+    def _ask(self, wanted: Sequence[Wanted], work: Callable[[Remote], _T]) -> _T:
+        """Does what needs these of the remote, again when a pack is not where it was."""
+        with self._reading():
+            remote = self._having(wanted)
+            for _ in range(_LOOKS - 1):
+                try:
+                    return work(remote)
+                except MissingError as exc:
+                    remote = self._looked_again(remote, exc.name)
+            return work(remote)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
