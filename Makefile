@@ -22,7 +22,7 @@ demo: $(READY) ## show the whole story on a throw-away repository
 	$(BIN)/gitprov demo
 
 test: $(READY) services ## run the tests; T=path for some of them
-	$(PY) -m pytest -n auto -rs $(T)
+	$(PY) -m pytest -n auto --dist worksteal -rs $(T)
 
 check: format lint types imports test docs-check ## everything that must hold before a push
 
@@ -63,7 +63,7 @@ bench-tracker: $(READY) services ## measure the tracker with torch (a minute); w
 	$(PY) -m bench.tracker
 
 soak: $(READY) services ## the tests that run for minutes
-	GITPROV_SOAK=1 $(PY) -m pytest -n auto -rs -m soak --timeout=3600 $(T)
+	GITPROV_SOAK=1 $(PY) -m pytest -n auto --dist worksteal -rs -m soak --timeout=3600 $(T)
 
 services: $(READY) ## what tests like to have: Debian packages, nodes, servers for remotes and torch in a cache; never fails
 	@sh scripts/services.sh
