@@ -357,12 +357,12 @@ def _told(verb: str, where: str, done: Transferred, *, dry_run: bool) -> str:
     """One line about the data."""
     if not done.url:
         return "no data is required"
-    there = plural(done.there, "object")
+    there = "" if done.there is None else plural(done.there, "object")
     if not done.objects and not done.absent:
-        if not done.there:
+        if done.there == 0:
             return "no artifacts, so no data: gitprov add PATH makes one"
         if where == "to":
-            return f"nothing to send: {done.url} has all {there}"
+            return f"nothing to send: {done.url} has {f'all {there}' if there else 'everything'}"
         return f"nothing to fetch: the store has all {there}"
     travelled = "" if dry_run else f", {human_size(done.travelled)} on the line"
     objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"

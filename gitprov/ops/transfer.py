@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import UnavailableError, UsageError
@@ -23,7 +23,7 @@ from gitprov.store.partial import clear_old
 from gitprov.store.remote import NothingPushedError, Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing
-from gitprov.store.remote_memory import question, recall, remember
+from gitprov.store.remote_memory import Memory, question, recall, remember
 from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -58,7 +58,8 @@ class Transferred:
         objects: blobs and manifests that travelled, or would.
         size: their bytes, before packing.
         travelled: the bytes that travelled.
-        there: objects that were there already.
+        there: objects that were there already; None where a push went by what it remembered of the
+            remote, and counted only what changed since.
         absent: digests that neither side has.
     """
 
@@ -67,7 +68,7 @@ class Transferred:
     objects: int
     size: int
     travelled: int
-    there: int
+    there: int | None
     absent: tuple[bytes, ...] = ()
 
 
@@ -95,33 +96,84 @@ def push(
     asked = question((part.top.kind, part.top.digest, part.below) for part in parts)
     with Remote(transport, _indexes(ws)) as remote:
         listed = _glance(remote)
-        known = None if listed is None else recall(remote.folder, asked, listed, remote.announced)
-        if known is not None:
+        memory = Memory()
+        if listed is not None:
+            memory = recall(remote.folder, listed, remote.announced)
+        if asked in memory.answers:
             if not dry_run:
                 refresh_listing(transport)
-            return Transferred(transport.url, len(commits), 0, 0, 0, known)
-        wanted, absent = needed(ws.store, parts)
+            return Transferred(transport.url, len(commits), 0, 0, 0, memory.answers[asked])
         if listed is not None:
             remote.look_again(listed=listed)
         elif not dry_run:
             remote.connect(create=True)
-        there = remote.has(wanted)
-        kept = _only_there(remote, absent)
-        lacking = [one for one in wanted if one not in there]
-        size = sum(ws.store.sizes(one.digest for one in lacking).values())
-        if dry_run:
-            return Transferred(transport.url, len(commits), len(lacking), size, 0, len(there))
+        done = _send_needed(
+            ws.store, remote, parts, memory, jobs=jobs, dry_run=dry_run, meter=meter
+        )
+        if not dry_run:
+            # Also when nothing was sent: the push before may have died before it came this far.
+            refresh_listing(transport)
+            _only_there(remote, done.kept)
+            if not done.kept:
+                count = None if done.there is None else done.there + done.objects
+                remember(remote.folder, asked, remote.counted_on(), count, _whole(parts))
+    return Transferred(
+        transport.url, len(commits), done.objects, done.size, done.travelled, done.there
+    )
+
+
+class _Sent(NamedTuple):
+    """What was sent, as in `Transferred`, and what only the remote has."""
+
+    objects: int
+    size: int
+    travelled: int
+    there: int | None
+    kept: Sequence[bytes]
+
+
+def _send_needed(
+    store: LocalStore,
+    remote: Remote,
+    parts: Sequence[Part],
+    memory: Memory,
+    *,
+    jobs: int,
+    dry_run: bool,
+    meter: Meter | None,
+) -> _Sent:
+    """Sends what a remote lacks of parts; what it is remembered to have is not looked at."""
+    whole = _whole(parts)
+    known = {path: root for path, root in memory.roots.items() if path in whole}
+    wanted, absent = needed(store, parts, known)
+    there = remote.has(wanted)
+    kept = _only_there(remote, absent)
+    lacking = [one for one in wanted if one not in there]
+    size = sum(store.sizes(one.digest for one in lacking).values())
+    travelled = 0
+    if not dry_run:
         if meter is not None:
             meter.found(len(lacking), size)
         told = None if meter is None else meter.done
         # All that is wanted: what is there may be announced for removal meanwhile.
-        done = send(remote, ws.store, wanted, jobs=jobs, sent=told)
-        # Also when nothing was sent: the push before may have died before it came this far.
-        refresh_listing(transport)
-        _only_there(remote, kept)
-        if not kept:
-            remember(remote.folder, asked, remote.counted_on(), len(wanted))
-    return Transferred(transport.url, len(commits), len(lacking), size, done.sent_bytes, len(there))
+        travelled = send(remote, store, wanted, jobs=jobs, sent=told).sent_bytes
+        if known and not memory.holds(remote.counted_on(), ()):
+            # So may what was not looked at.
+            rest = _send_needed(
+                store, remote, parts, Memory(), jobs=jobs, dry_run=dry_run, meter=meter
+            )
+            objects, size = rest.objects + len(lacking), rest.size + size
+            return _Sent(objects, size, rest.travelled + travelled, None, rest.kept)
+    return _Sent(len(lacking), size, travelled, None if known else len(there), kept)
+
+
+def _whole(parts: Iterable[Part]) -> dict[bytes, bytes]:
+    """The roots of those folders that are meant as a whole, by their paths; the first of each."""
+    roots: dict[bytes, bytes] = {}
+    for part in parts:
+        if part.path is not None and not part.below and part.top.kind == "d":
+            roots.setdefault(part.path.raw, part.top.digest)
+    return roots
 
 
 def _only_there(remote: Remote, digests: Sequence[bytes]) -> Sequence[bytes]:

@@ -1,10 +1,11 @@
 """What commits need of a store or a remote: artifacts, their manifests, the files below them."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UsageError
+from gitprov.errors import UsageError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.ops.compare import leaf_entry
 from gitprov.ops.manifests import as_manifest, find, loader, top_entry
@@ -67,10 +68,18 @@ def _chosen(artifacts: Sequence[tuple[RepoPath, Entry]], paths: Sequence[RepoPat
     ]
 
 
-def needed(store: BlobStore, parts: Iterable[Part]) -> tuple[list[Wanted], list[bytes]]:
+def needed(
+    store: BlobStore, parts: Iterable[Part], known: Mapping[bytes, bytes] | None = None
+) -> tuple[list[Wanted], list[bytes]]:
     """Returns everything that parts of artifacts consist of, and what the store lacks of it.
 
     The manifests above a part are named too: whoever fetches it goes by them.
+
+    Args:
+        store: where they are.
+        parts: what is needed.
+        known: roots of versions that need nothing, by the artifact's path; of a whole artifact,
+            what is the same in the version known is left out.
 
     Raises:
         UsageError: there is nothing at a path.
@@ -78,29 +87,54 @@ def needed(store: BlobStore, parts: Iterable[Part]) -> tuple[list[Wanted], list[
     above: set[bytes] = set()
     # In the order of their paths, so that a folder's files come to lie side by side in packs.
     files: dict[bytes, None] = {}
-    folders: set[bytes] = set()
-    for top in _tops(store, parts, above.add):
+    folders: dict[bytes, bytes | None] = {}
+    for part, top in _tops(store, parts, above.add):
+        base = known.get(part.path.raw) if known and part.path and not part.below else None
+        if top.digest == base:
+            continue
         if top.kind == "d":
-            folders.add(top.digest)
+            folders[top.digest] = base
         else:
             files[top.digest] = None
     done = set(above)
     absent = above - store.has(above)
     while folders:
-        done |= folders
-        absent |= folders - store.has(folders)
-        below: set[bytes] = set()
-        for entry in _entries(store, folders):
+        done |= folders.keys()
+        absent |= folders.keys() - store.has(folders)
+        below: dict[bytes, bytes | None] = {}
+        for entry, base in _changed(store, folders):
             if entry.kind == "d":
-                below.add(entry.digest)
+                below[entry.digest] = base
             else:
                 files[entry.digest] = None
-        folders = below - done
+        folders = {root: base for root, base in below.items() if root not in done}
     have = store.has(files)
     absent |= files.keys() - have
     wanted = [Wanted(digest, is_manifest=False) for digest in files if digest in have]
     wanted += [Wanted(digest, is_manifest=True) for digest in sorted(done - absent)]
     return wanted, sorted(absent)
+
+
+def _changed(
+    store: BlobStore, folders: Mapping[bytes, bytes | None]
+) -> Iterator[tuple[Entry, bytes | None]]:
+    """What manifests list and their bases do not; of a folder, also the base of its manifest.
+
+    A manifest whose base the store lacks, or that has none, is listed whole.
+    """
+    bases = {base for base in folders.values() if base is not None}
+    before: dict[bytes, dict[bytes, Entry]] = {}
+    with contextlib.suppress(VerificationError):  # a damaged base is set aside, and does without
+        for root, data in store.read_many(store.has(bases)):
+            before[root] = {entry.name: entry for entry in as_manifest(root, data).entries}
+    for root, data in store.read_many(store.has(folders)):
+        old = before.get(folders[root] or b"", {})
+        for entry in as_manifest(root, data).entries:
+            was = old.get(entry.name)
+            if was is None:
+                yield entry, None
+            elif (was.kind, was.digest) != (entry.kind, entry.digest):
+                yield entry, was.digest if was.kind == "d" else None
 
 
 def follow(store: BlobStore, fetcher: Fetcher, parts: Iterable[Part]) -> dict[bytes, int]:
@@ -119,7 +153,7 @@ def follow(store: BlobStore, fetcher: Fetcher, parts: Iterable[Part]) -> dict[by
         if lacking:
             fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(lacking))
 
-    for top in _tops(store, parts, lambda root: bring({root})):
+    for _, top in _tops(store, parts, lambda root: bring({root})):
         if top.kind == "d":
             folders.add(top.digest)
         else:
@@ -146,8 +180,8 @@ def _entries(store: BlobStore, roots: set[bytes]) -> Iterator[Entry]:
 
 def _tops(
     store: BlobStore, parts: Iterable[Part], passing: Callable[[bytes], None]
-) -> Iterator[Entry]:
-    """The entries at which parts begin; `passing` is given each root above one before it is read.
+) -> Iterator[tuple[Part, Entry]]:
+    """Parts and the entries at which they begin; `passing` is given each root above one, unread.
 
     Where a manifest above a part cannot be had, the part is left out.
     """
@@ -165,7 +199,7 @@ def _tops(
                 break
             entry = find(loader(store), entry, [name])
         if entry is not None:
-            yield entry
+            yield part, entry
         shown = part.path or RepoPath(part.below)
         met[shown] = met.get(shown, False) or entry is not None or not known
     for path, is_there in met.items():

@@ -15,7 +15,12 @@ import pytest
 from gitprov.anchors.ipfs_client import Kubo
 from gitprov.core import car, cid
 from gitprov.devnet.nodes import Node
+from gitprov.model.remote_notice import Notice
+from gitprov.ops.transfer import push
 from gitprov.platform.http import Http
+from gitprov.store.transport import Source
+from gitprov.store.transport_folder import FolderTransport
+from gitprov.workspace import Workspace
 from tests.conftest import SOAK
 from tests.support.cli import GITPROV, gitprov, ok, refused
 from tests.support.repos import configure, git, isolated_environment, make_repo, write
@@ -287,6 +292,65 @@ def test_a_remote_in_the_place_of_a_revision_is_told_where_it_belongs(
     ok(owner, "remote", "add", "nas", str(tmp_path / "nas"))
     ended = refused(owner, verb, "nas", code=2, says="nas")
     assert f"hint: nas is a remote: gitprov {verb} -r nas" in ended.err
+
+
+def test_a_push_after_a_change_looks_at_what_changed_and_leaves_all_there(
+    owner: Path, tmp_path: Path
+) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push")
+    write(owner, {"data/new.bin": b"new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "second")
+    sent = ok(owner, "push", "--json").json
+    assert (sent["objects"], sent["there"]) == (2, None)  # the file, and its folder
+    assert "has everything" in ok(owner, "push").out
+    git(owner, "checkout", "-q", "HEAD~1")
+    assert "has all 309 objects" in ok(owner, "push").out
+    git(owner, "checkout", "-q", "main")
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    ok(other, "pull")
+    assert same(owner, other)
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_what_a_collection_takes_while_a_push_runs_is_sent_again(
+    owner: Path, tmp_path: Path, removes: bool
+) -> None:
+    """The push knew that it was there, and had not even looked at it."""
+    nas = tmp_path / "nas"
+    add_remote(owner, str(nas))
+    ok(owner, "push")
+    old = {path.name for path in (nas / "index").iterdir()}
+    write(owner, {"data/new.bin": b"new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "second")
+
+    class Collected(FolderTransport):
+        done = False
+
+        def put(self, name: str, data: Source) -> bool:
+            if not Collected.done:
+                Collected.done = True
+                notice = Notice.of(1, old)
+                super().put(notice.name, notice.to_bytes())
+                if removes:
+                    for pack in old:
+                        self.delete([f"index/{pack}", f"packs/{pack}.car"])
+                    self.delete([notice.name])
+            return super().put(name, data)
+
+    with Workspace.open(str(owner)) as ws:
+        done = push(ws, Collected(str(nas)), ["HEAD"])
+    assert done.objects >= 309
+    for pack in () if removes else old:
+        (nas / "index" / pack).unlink()
+        (nas / "packs" / f"{pack}.car").unlink()
+    other = colleague(owner)
+    add_remote(other, str(nas))
+    ok(other, "pull")
+    assert same(owner, other)
 
 
 def test_a_push_with_nothing_new_reads_no_index_and_one_after_a_loss_sends_again(
