@@ -1,5 +1,6 @@
 """`gitprov import-dvc`: takes over what DVC keeps, checked by its MD5s; DVC's own files stay."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -146,6 +147,16 @@ def dvc_sources(ws: Workspace) -> list[RepoPath]:
     )
     found = (RepoPath(raw) for raw in sorted(set(split_nul(output))))
     return [path for path in found if is_dvc_file(path.name)]
+
+
+def dvc_paths(ws: Workspace) -> list[RepoPath]:
+    """Returns what DVC keeps here, as far as its files can be read."""
+    paths: list[RepoPath] = []
+    for source in dvc_sources(ws):
+        with contextlib.suppress(MalformedError, UnavailableError):
+            found = dvc_outs(source, _read(ws, source), _pipeline(ws, source))
+            paths += [item.path for item in found if isinstance(item, DvcOut)]
+    return paths
 
 
 def _read(ws: Workspace, path: RepoPath) -> bytes:

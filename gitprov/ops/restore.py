@@ -9,6 +9,7 @@ from typing import BinaryIO
 from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, UnavailableError, UsageError, VerificationError
+from gitprov.git.command import split_nul
 from gitprov.model.entry import Entry
 from gitprov.ops.checkouts import artifacts_here, checked_out, forget, remember
 from gitprov.ops.manifests import Load, find, loader, reachable, top_entry, walk
@@ -111,6 +112,7 @@ def restore(ws: Workspace, *, previous: str | None = None) -> Restored:
     An artifact that was not checked out before, and whose data is not in the store, stays away. Of
     one that is here in parts, these parts are restored. One that the previous commit had and that
     has no pointer now is removed, as git removes a file: when it is unchanged and the store has it.
+    What git itself tracks now, or DVC keeps, is theirs and stays.
 
     Args:
         ws: the workspace.
@@ -122,11 +124,13 @@ def restore(ws: Workspace, *, previous: str | None = None) -> Restored:
         pointers = [artifact_path(path) for path in pointer_paths(ws.repo.git)]
         for artifact in pointers:
             _restore_one(ws, artifact, plans, left)
-        for path in sorted(artifacts_here(ws)):
-            if not any(artifact.contains(path) for artifact in pointers) and _was_in(
-                ws, previous, path
-            ):
-                _remove_one(ws, path, plans, left)
+        gone = [
+            path
+            for path in sorted(artifacts_here(ws))
+            if not any(artifact.contains(path) for artifact in pointers)
+            and _was_in(ws, previous, path)
+        ]
+        _remove(ws, gone, plans, left)
         return _apply(ws, plans, None, tuple(left))
 
 
@@ -172,8 +176,43 @@ def _restore_one(ws: Workspace, artifact: RepoPath, plans: list[_Planned], left:
         plans += planned
 
 
-def _remove_one(ws: Workspace, path: RepoPath, plans: list[_Planned], left: list[str]) -> None:
-    """Plans to remove what was checked out at a path to which no pointer belongs any more."""
+def _remove(
+    ws: Workspace, gone: Sequence[RepoPath], plans: list[_Planned], left: list[str]
+) -> None:
+    """Plans to remove what was checked out at paths to which no pointer belongs any more."""
+    if not gone:
+        return
+    # Before they were artifacts, git may have tracked them: it has just put its own files there.
+    in_git = ws.repo.git.run(
+        "--literal-pathspecs", "ls-files", "-z", "--", *(path.raw for path in gone)
+    )
+    gits = frozenset(split_nul(in_git))
+    dvcs = _dvcs(ws)
+    for path in gone:
+        if path.raw in gits:
+            forget(ws, path)
+        elif any(one.contains(path) or path.contains(one) for one in dvcs):
+            left.append(f"{path} was left as it is: in this commit DVC keeps it")
+        else:
+            _remove_one(ws, path, plans, left, spared=gits)
+
+
+def _dvcs(ws: Workspace) -> list[RepoPath]:
+    if not os.path.isdir(os.path.join(ws.worktree, ".dvc")):
+        return []
+    from gitprov.ops.import_dvc import dvc_paths  # needs YAML, which most hooks can do without
+
+    return dvc_paths(ws)
+
+
+def _remove_one(
+    ws: Workspace,
+    path: RepoPath,
+    plans: list[_Planned],
+    left: list[str],
+    *,
+    spared: frozenset[bytes],
+) -> None:
     expected = checked_out(ws, path).whole
     if expected is None:
         return
@@ -184,6 +223,7 @@ def _remove_one(ws: Workspace, path: RepoPath, plans: list[_Planned], left: list
         load = loader(ws.store)
         scanner = Scanner(ws.worktree, ws.stats, store_link=store_link(ws))
         plan = make_plan(scanner, load, path, None, expected=expected)
+        plan.spare(spared)
         refuse_conflicts([plan])
         need_copies(ws.store, plan, expected, load)
     except GitprovError as exc:

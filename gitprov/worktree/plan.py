@@ -1,6 +1,6 @@
 """Decides what has to be written and removed so that the worktree holds an artifact."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,6 +83,13 @@ class Plan:
             or self.make_folders
             or self.writes
         )
+
+    def spare(self, paths: Collection[bytes]) -> None:
+        """Leaves files alone that are somebody else's: they stay, and are in nobody's way."""
+        self.removals = [one for one in self.removals if join(one.folder, one.name) not in paths]
+        self.conflicts = [one for one in self.conflicts if one.path not in paths]
+        above = {folder.raw for path in paths for folder in RepoPath(path).ancestors()}
+        self.remove_folders = [folder for folder in self.remove_folders if folder not in above]
 
 
 def refuse_conflicts(plans: Sequence[Plan]) -> None:
