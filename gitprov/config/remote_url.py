@@ -72,7 +72,7 @@ class RemoteUrl:
             raise UsageError(
                 "the address of a remote is empty or begins with '-'", hint=f"known: {SCHEMES}"
             )
-        if not text.isprintable() or " " in text.partition("://")[0] or len(text) > _MAX_URL:
+        if not text.isprintable() or len(text) > _MAX_URL:
             raise UsageError(
                 "the address of a remote holds a character that nobody sees, or is too long"
             )

@@ -6,8 +6,8 @@ from gitprov.errors import UnavailableError, UsageError
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.transfer import is_accepted
 from gitprov.store.remote_listing import write_listing
-from gitprov.store.remote_marker import MARKER
-from gitprov.store.transport import MAX_LIST_BYTES, MissingError, Transport
+from gitprov.store.remote_marker import MARKER, MAX_MARKER_BYTES, read_marker
+from gitprov.store.transport import MissingError, Transport
 from gitprov.workspace import Workspace
 
 
@@ -29,7 +29,7 @@ def index_remote(ws: Workspace, name: str, transport: Transport) -> Indexed:
 
     Raises:
         UsageError: it can only be read; or a tracked file names it and nobody has agreed to it.
-        UnavailableError: it cannot be reached, or nothing was pushed to it.
+        UnavailableError: it cannot be reached, nothing was pushed to it, or a newer gitprov did.
         EnvironmentFault: it cannot be written to.
     """
     if transport.read_only:
@@ -44,9 +44,10 @@ def index_remote(ws: Workspace, name: str, transport: Transport) -> Indexed:
             hint=f"gitprov push --yes -r {name}, once: it is remembered",
         )
     try:
-        transport.get(MARKER, limit=MAX_LIST_BYTES)
+        marker = transport.get(MARKER, limit=MAX_MARKER_BYTES)
     except MissingError:
         raise UnavailableError(
             f"nothing was pushed to {transport.url} yet", hint="gitprov push"
         ) from None
+    read_marker(marker, transport.url)  # of a newer layout nothing is known, nor what lies there
     return Indexed(transport.url, write_listing(transport))

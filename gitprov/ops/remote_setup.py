@@ -12,6 +12,7 @@ from gitprov.config.remotes import RemoteConfig, RemotesConfig, check_endpoint, 
 from gitprov.core.canonical import Json
 from gitprov.errors import EnvironmentFault, UsageError
 from gitprov.ops.local_config import read_local_config, update_local_config
+from gitprov.ops.pointers import on_disk, tracked
 from gitprov.ops.tracked_config import (
     edit_tracked_config,
     with_default,
@@ -96,6 +97,8 @@ def add_remote(
             hint=f"gitprov remote add {name} {parsed}",
         )
     _refuse_taken(ws, name, shared=shared)
+    if parsed.scheme == "file":
+        _refuse_own(ws, parsed.path)
     made = parsed.scheme == "file" and _make_folder(parsed.path)
     says = {"url": str(parsed), **options}
     # Looked at as a whole before any file is written.
@@ -181,6 +184,26 @@ def _refuse_taken(ws: Workspace, name: str, *, shared: bool) -> None:
         raise UsageError(
             f"there is a remote {name} already: {known.url}", hint=f"gitprov remote remove {name}"
         )
+
+
+def _refuse_own(ws: Workspace, path: str) -> None:
+    """What a push writes must not come to lie among what git or gitprov keep themselves."""
+    place = os.path.realpath(path)
+    inside = {
+        "git's folder": ws.repo.common_dir,
+        "the store": ws.store.root,
+        **{
+            f"the artifact {item.path}": os.fsdecode(on_disk(ws.worktree, item.path))
+            for item in tracked(ws.repo.git, ws.worktree)
+        },
+    }
+    for what, folder in inside.items():
+        if os.path.commonpath([place, os.path.realpath(folder)]) == os.path.realpath(folder):
+            raise UsageError(
+                f"{path} is, or lies in, {what}", hint="a remote has a folder of its own"
+            )
+    if place == os.path.realpath(ws.worktree):
+        raise UsageError(f"{path} is the worktree", hint="a remote has a folder of its own")
 
 
 def _names(value: Mapping[str, Json]) -> dict[str, Json]:

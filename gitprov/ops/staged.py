@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from gitprov.config import TRACKED_NAME, load_yaml
 from gitprov.core.paths import RepoPath, show
-from gitprov.errors import GitprovError, MalformedError, UnavailableError
+from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, Pointer, is_pointer_name
 from gitprov.ops.pointers import artifact_path, on_disk, parse_pointer
@@ -97,11 +98,24 @@ def _check_file(ws: Workspace, path: bytes, oid: str) -> Iterator[Problem]:
                 f"{shown} holds {kind}",
                 f"git rm --cached {word(path)}; a key that was pushed once must be replaced",
             )
+    if path == TRACKED_NAME.encode():
+        yield from _check_remotes(data)
     if _PRIVATE_KEY.search(data):
         yield Problem(
             f"{shown} holds a private key",
             f"git rm --cached {word(path)}; a key that was pushed once must be replaced",
         )
+
+
+def _check_remotes(data: bytes) -> Iterator[Problem]:
+    """An address with a password must not even be committed: it would be pushed."""
+    from gitprov.config.remotes import RemotesConfig  # only for commits that change the file
+
+    try:
+        section = load_yaml(data.decode("utf-8", "replace"), what=TRACKED_NAME).get("remotes")
+        RemotesConfig.of(section if isinstance(section, dict) else {}, {})
+    except UsageError as exc:
+        yield Problem(str(exc), exc.hint)
 
 
 def _check_pointers(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.story import gitprov, ok
-from tests.support.repos import git, make_repo
+from tests.support.repos import git, make_repo, write
 
 CONFIG = ".gitprov.yaml"
 
@@ -139,3 +139,47 @@ def test_an_unknown_name_lists_the_known_ones(repo: Path, verb: str) -> None:
     ran = gitprov(repo, "remote", verb, "other")
     assert ran.code == 2
     assert "known: there" in ran.err
+
+
+def test_a_folder_with_spaces_in_its_name_is_one_like_others(tmp_path: Path) -> None:
+    repo = make_repo(tmp_path / "my project")
+    ok(repo, "init", "--no-hooks", "--quiet")
+    write(repo, {"data": "1"})
+    ok(repo, "add", "data")
+    git(repo, "commit", "-q", "-m", "data")
+    ok(repo, "remote", "add", "nas", "../the nas")
+    ok(repo, "push")
+    assert (tmp_path / "the nas/gitprov-remote").exists()
+
+
+@pytest.mark.parametrize(
+    ("place", "says"),
+    [
+        (".", "is the worktree"),
+        (".git", "git's folder"),
+        (".git/gitprov", "git's folder"),
+        (".git/gitprov/x", "git's folder"),
+        ("data", "the artifact data"),
+        ("data/below", "the artifact data"),
+        ("link", "git's folder"),
+    ],
+)
+def test_a_remote_lies_neither_in_git_nor_in_an_artifact(repo: Path, place: str, says: str) -> None:
+    write(repo, {"data/x": "1"})
+    ok(repo, "add", "data")
+    (repo / "link").symlink_to(".git")
+    ended = gitprov(repo, "remote", "add", "x", place)
+    assert ended.code == 2
+    assert says in ended.err
+    assert not (repo / "gitprov-remote").exists()
+    assert names(repo) == []
+
+
+@pytest.mark.parametrize(
+    "marker", ['{"gitprov":2,"id":"%s","type":"remote"}\n' % ("9" * 32), "[]", ""]
+)
+def test_no_list_is_written_into_what_is_no_remote_or_a_newer_one(repo: Path, marker: str) -> None:
+    ok(repo, "remote", "add", "nas", "../nas")
+    (repo.parent / "nas/gitprov-remote").write_text(marker)
+    assert gitprov(repo, "remote", "index", "nas").code in {1, 3}
+    assert not (repo.parent / "nas/list").exists()

@@ -237,3 +237,16 @@ def test_a_clean_artifact_costs_no_words(repo: Path) -> None:
     change_data(repo, "two")
     staged(repo, "code.py", "two")
     assert run(repo, "git", "commit", "-qm", "x").err == ""
+
+
+def test_an_address_with_a_password_is_not_committed(repo: Path) -> None:
+    old = (repo / ".gitprov.yaml").read_text()
+    address = "s3://AKIA:secretpw@bucket/x"
+    write(repo, {".gitprov.yaml": f'{old}remotes:\n  team:\n    url: "{address}"\n'})
+    git(repo, "add", ".gitprov.yaml")
+    ran = refused(repo)
+    assert "may hold no password" in ran.err
+    assert "secretpw" not in ran.err
+    write(repo, {".gitprov.yaml": f"{old}remotes:\n  team:\n    url: s3://bucket/x\n"})
+    git(repo, "add", ".gitprov.yaml")
+    run(repo, "git", "commit", "-qm", "x")

@@ -12,6 +12,8 @@ GOOD = {
     "/srv/data": "/srv/data",
     "/srv//data/": "/srv/data",
     "file:///srv/data": "/srv/data",
+    "/srv/a shared disk/x": "/srv/a shared disk/x",
+    "file:///srv/a%20disk": "/srv/a disk",
     "s3://bucket": "s3://bucket",
     "s3://bucket/some/prefix/": "s3://bucket/some/prefix",
     "gs://my_bucket.example/x": "gs://my_bucket.example/x",
