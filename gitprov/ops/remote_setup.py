@@ -189,20 +189,16 @@ def _refuse_taken(ws: Workspace, name: str, *, shared: bool) -> None:
 def _refuse_own(ws: Workspace, path: str) -> None:
     """What a push writes must not come to lie among what git or gitprov keep themselves."""
     place = os.path.realpath(path)
-    inside = {
-        "git's folder": ws.repo.common_dir,
-        "the store": ws.store.root,
-        **{
-            f"the artifact {item.path}": os.fsdecode(on_disk(ws.worktree, item.path))
-            for item in tracked(ws.repo.git, ws.worktree)
-        },
-    }
+    inside = {"git's folder": ws.repo.common_dir, "the store": ws.store.root}
+    if ws.repo.worktree is not None:
+        for item in tracked(ws.repo.git, ws.worktree):
+            inside[f"the artifact {item.path}"] = os.fsdecode(on_disk(ws.worktree, item.path))
     for what, folder in inside.items():
         if os.path.commonpath([place, os.path.realpath(folder)]) == os.path.realpath(folder):
             raise UsageError(
                 f"{path} is, or lies in, {what}", hint="a remote has a folder of its own"
             )
-    if place == os.path.realpath(ws.worktree):
+    if ws.repo.worktree is not None and place == os.path.realpath(ws.worktree):
         raise UsageError(f"{path} is the worktree", hint="a remote has a folder of its own")
 
 
