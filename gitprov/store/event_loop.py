@@ -6,6 +6,7 @@ awaited is dropped at once.
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import CancelledError
@@ -16,6 +17,12 @@ from gitprov.errors import UnavailableError
 _T = TypeVar("_T")
 
 _END_SECONDS = 5.0
+_used_by: int | None = None
+
+
+def is_lost() -> bool:
+    """Whether this process was forked from one that had an event loop: obstore hangs then."""
+    return _used_by is not None and _used_by != os.getpid()
 
 
 class EventLoop:
@@ -23,6 +30,8 @@ class EventLoop:
 
     def __init__(self) -> None:
         """Starts the thread; it ends with `close`, or with the process."""
+        global _used_by  # a process has one runtime of obstore
+        _used_by = os.getpid()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
             target=self._loop.run_forever, name="gitprov-transport", daemon=True

@@ -42,6 +42,12 @@ def _folder(
 def _object(
     url: RemoteUrl, options: Mapping[str, str], environ: Mapping[str, str], patience: Patience
 ) -> Transport:
+    from gitprov.store.event_loop import is_lost
+
+    if is_lost():
+        from gitprov.store.transport_process import ProcessTransport
+
+        return ProcessTransport(str(url), options, environ, patience)
     from gitprov.store.transport_object import open_object_store  # obstore, an extra
 
     return open_object_store(url, options, environ, patience)

@@ -4,8 +4,10 @@ import io
 import os
 import pickle
 import random
+import shutil
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,7 +27,7 @@ from gitprov.store.transport_folder import FolderTransport
 from tests.support.cli import gitprov as cli
 from tests.support.cli import inside, ok
 from tests.support.repos import clone, git, isolated_environment, make_repo, write
-from tests.support.servers import web_server
+from tests.support.servers import Server, web_server
 
 MIB = 1 << 20
 
@@ -495,6 +497,77 @@ def test_a_child_reads_on_after_a_fork(colleague: Path) -> None:
     assert file.read() == BIG[MIB:]
     file.close()
     assert gitprov.read("data/4/4.bin", repo=colleague) == SMALL["data/4/4.bin"]
+
+
+AFTER_A_FORK = """
+import os, sys, threading, gitprov
+
+def read(number):
+    with gitprov.open("big.bin", keep=False) as file:
+        file.seek(number << 20)
+        return file.read(8).hex()
+
+print(read(1), flush=True)  # the parent has used the remote
+pids = []
+for number in (2, 3):
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            some = [threading.Thread(target=lambda: print(read(number), flush=True)) for _ in "ab"]
+            [one.start() for one in some]
+            [one.join() for one in some]
+            try:
+                gitprov.open("data/none.bin")
+            except gitprov.UsageError:
+                code = 0
+        finally:
+            os._exit(code)
+    pids.append(pid)
+codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
+print(read(4), codes)
+"""
+
+
+def reads_after_a_fork(repo: Path, **env: str) -> None:
+    """A program in which parent and children read ranges of a file that only the remote has."""
+    done = subprocess.run(
+        [sys.executable, "-c", AFTER_A_FORK],
+        cwd=repo,
+        env=isolated_environment(**env),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert done.stderr == ""
+    expected = [BIG[at * MIB : at * MIB + 8].hex() for at in (1, 2, 2, 3, 3)]
+    first, *middle, last = done.stdout.splitlines()
+    assert [first, *sorted(middle)] == [expected[0], *sorted(expected[1:])]
+    assert last == f"{BIG[4 * MIB : 4 * MIB + 8].hex()} [0, 0]"
+
+
+def test_children_read_on_from_a_web_server_after_a_fork(owner: Path, tmp_path: Path) -> None:
+    nas = owner.parent / "nas"
+    ok(owner, "remote", "index", "team")
+    repo = clone(owner, tmp_path / "colleague")
+    ok(repo, "init", "--no-hooks", "--quiet")
+    with web_server(nas) as web:
+        ok(repo, "remote", "add", "web", web.url)
+        reads_after_a_fork(repo)
+
+
+def test_children_read_on_from_a_bucket_after_a_fork(
+    owner: Path, tmp_path: Path, s3_server: Server
+) -> None:
+    bucket = f"fork{time.time_ns()}"
+    (s3_server.folder / bucket).mkdir()
+    shutil.copytree(owner.parent / "nas", s3_server.folder / bucket / "team")
+    repo = clone(owner, tmp_path / "colleague")
+    ok(repo, "init", "--no-hooks", "--quiet")
+    place = [f"s3://{bucket}/team", "--endpoint", s3_server.endpoint, "--region", "us-east-1"]
+    ok(repo, "remote", "add", "s3", *place)
+    reads_after_a_fork(repo, **{k: v for k, v in s3_server.environ.items() if k != "HOME"})
 
 
 def test_a_program_that_ends_leaves_what_came_in_the_store(colleague: Path) -> None:
