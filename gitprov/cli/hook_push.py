@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from gitprov.errors import GitprovError, VerificationError
+from gitprov.errors import GitprovError, UsageError, VerificationError
 from gitprov.git.sync import configure, push, remotes
 from gitprov.ops.anchor import anchor_log
 from gitprov.ops.hooks import MAX_UNRECORDED, parse_pushed, unrecorded
@@ -104,23 +104,23 @@ def _send_data(ws: Workspace, stdin: bytes, say: Say, tell: Tell) -> None:
     """Sends the data of what is pushed to the default remote; a push goes on without it."""
     if not any(ws.config.remotes) or ws.config.hooks.push_data == "off":
         return
-    from gitprov.ops.remote_setup import default_remote, remotes_config
+    from gitprov.ops.remote_setup import remotes_config
     from gitprov.ops.transfer import is_accepted, pushed_commits
     from gitprov.ops.transfer import push as push_data
     from gitprov.store.transports import open_transport
 
     try:
-        config = remotes_config(ws)
-        name = default_remote(config)
-        if name is None:
-            return
-        chosen = config.chosen(name)
-        if chosen.shared and not is_accepted(ws, chosen.url):
-            say(f"no data was sent to {chosen.url}, which a tracked file names: gitprov push --yes")
-            return
         refs = [(ref.local, ref.remote) for ref in parse_pushed(stdin)]
         commits = pushed_commits(ws, [(new, old) for new, old in refs if new is not None])
         if not commits:
+            return
+        try:
+            chosen = remotes_config(ws).chosen(writing=True)
+        except UsageError as exc:
+            say(f"no data was sent: {exc}; {exc.hint}")
+            return
+        if chosen.shared and not is_accepted(ws, chosen.url):
+            say(f"no data was sent to {chosen.url}, which a tracked file names: gitprov push --yes")
             return
         transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
         done = push_data(ws, transport, commits)

@@ -48,7 +48,7 @@ def collect_remote(
     with workspace() as ws:
         done = gc_remote(
             ws,
-            opened(ws, remote),
+            opened(ws, remote, writing=True),
             clones=clones,
             act=act,
             now=now,
@@ -68,9 +68,9 @@ def collect_remote(
         )
 
 
-def opened(ws: "Workspace", remote: str) -> "Transport":
+def opened(ws: "Workspace", remote: str, *, writing: bool = False) -> "Transport":
     """Opens the remote of a name, the default one for ""."""
-    chosen = remotes_config(ws).chosen(remote or None)
+    chosen = remotes_config(ws).chosen(remote or None, writing=writing)
     return open_transport(chosen.url, chosen.options(), dict(os.environ))
 
 
@@ -235,13 +235,16 @@ def _tell_check(done: RemoteCheck, *, mend: bool, quiet: bool) -> None:
 
 
 def _hint(done: RemoteCheck, *, mend: bool) -> None:
-    if not mend:
+    if not done.can_be_written and (done.problems or done.lacking):
+        note(
+            f"gitprov: hint: {done.url} can only be read: gitprov fsck --remote NAME --repair "
+            "repairs the folder or bucket that it serves"
+        )
+    elif not mend:
         note(
             "gitprov: hint: --repair repairs each side from the other; `gitprov push --all` sends "
             "what was never pushed"
         )
-    elif not done.repaired:
-        note(f"gitprov: hint: {done.url} can only be read: repair it where its files lie")
     elif done.lost:
         note(
             "gitprov: hint: `gitprov push --all`, or fsck --remote --repair, from a clone that has "

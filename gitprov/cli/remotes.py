@@ -85,18 +85,23 @@ def add(
     It is written into this clone's own configuration. With --shared, address and region go into the
     tracked .gitprov.yaml; endpoint and profile, which say who is given credentials, never do.
     """
-    from gitprov.ops.remote_setup import add_remote
+    from gitprov.ops.remote_setup import add_remote, remotes_config
 
     given = {"endpoint": endpoint, "region": region, "profile": profile}
     options = {key: value for key, value in given.items() if value is not None}
     with workspace() as ws:
         done = add_remote(ws, name, url, options, default=default, shared=shared)
+        pushed_to = remotes_config(ws).meant(writing=True)
     if as_json:
         emit_json("remote-add", {**_to_json(done.remote), "paths": list(done.paths)})
     elif not quiet:
         say(f"remote         {done.remote.name}{', the default' if done.is_default else ''}")
         say(f"address        {done.remote.url}{', a new folder' if done.made else ''}")
         _say_paths(done)
+    if done.unseated:
+        still = f"; gitprov push goes to {pushed_to} as before" if pushed_to else ""
+        note(f"gitprov: no remote is the default any more{still}")
+        note("gitprov: hint: gitprov remote default NAME chooses one")
 
 
 @remote.command(
@@ -188,11 +193,11 @@ def index(name: str, as_json: bool, quiet: bool) -> None:
 
 
 def _list(*, as_json: bool) -> None:
-    from gitprov.ops.remote_setup import default_remote, remotes_config
+    from gitprov.ops.remote_setup import remotes_config
 
     with workspace() as ws:
         config = remotes_config(ws)
-    chosen = default_remote(config)
+    chosen = config.meant()
     if as_json:
         remotes: list[Json] = [_to_json(one) for one in config.remotes.values()]
         emit_json("remote", {"remotes": remotes, "default": chosen})

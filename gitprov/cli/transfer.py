@@ -156,7 +156,7 @@ def push(
     current branch, as with `git push`, the log's head signed.
     """
     with workspace() as ws:
-        chosen = remotes_config(ws).chosen(asked.remote)
+        chosen = remotes_config(ws).chosen(asked.remote, writing=True)
         if not asked.dry_run:
             _accept(ws, chosen, yes=yes)
         with asked.revisions(ws, "push", revs), asked.meter("sending") as meter:

@@ -47,6 +47,11 @@ class RemoteConfig:
     instance_metadata: bool = field(default=False, metadata=_LOCAL)
     shared: bool = False
 
+    @property
+    def can_be_written(self) -> bool:
+        """Whether data can be pushed there; a web server only hands out what it serves."""
+        return not self.url.startswith(("http://", "https://"))
+
     def options(self) -> dict[str, str]:
         """Returns what `store.transports.open_transport` takes beside the address."""
         given = {"endpoint": self.endpoint, "region": self.region, "profile": self.profile}
@@ -86,30 +91,62 @@ class RemotesConfig:
         # What a clone says about a shared remote stays when a revision without it is checked out.
         return cls({name: one for name, one in remotes.items() if one.url}, default)
 
-    def chosen(self, name: str | None = None) -> RemoteConfig:
-        """Returns the remote of a name; without one the default, or the only one.
+    def meant(self, *, writing: bool = False) -> str | None:
+        """Returns the name of the remote that is meant when none is named: the default or only one.
+
+        Args:
+            writing: whether data is to be sent there: a web server is never meant then.
+        """
+        able = [one.name for one in self.remotes.values() if one.can_be_written or not writing]
+        if self.default is not None and (self.default in able or self.default not in self.remotes):
+            return self.default
+        return able[0] if len(able) == 1 else None
+
+    def chosen(self, name: str | None = None, *, writing: bool = False) -> RemoteConfig:
+        """Returns the remote of a name; without one that which is meant.
+
+        Args:
+            name: what it is called.
+            writing: whether data is to be sent there.
 
         Raises:
-            UsageError: there is no such remote, or none is the default.
+            UsageError: there is no such remote, none is meant, or it can only be read.
         """
         if not self.remotes:
             raise UsageError(
                 "no remote is known",
                 hint="gitprov remote add NAME URL; of folders, each clone names its own",
             )
-        known = f"known: {', '.join(self.remotes)}"
-        wanted = name or self.default
+        wanted = name or self.meant(writing=writing)
         if wanted is None:
-            if len(self.remotes) > 1:
-                raise UsageError(
-                    "there are several remotes, and none is the default",
-                    hint=f"name one, or: gitprov remote default NAME; {known}",
-                )
-            wanted = next(iter(self.remotes))
+            raise self._none_meant(writing=writing)
         if wanted not in self.remotes:
             what = f"there is no remote {wanted!r:.80}"
-            raise UsageError(what if name else f"{what}, which remote_default names", hint=known)
-        return self.remotes[wanted]
+            raise UsageError(
+                what if name else f"{what}, which remote_default names",
+                hint=f"known: {', '.join(self.remotes)}",
+            )
+        chosen = self.remotes[wanted]
+        if writing and not chosen.can_be_written:
+            raise UsageError(
+                f"{wanted} can only be read: {chosen.url} is a web server",
+                hint="write to the folder or bucket that it serves",
+            )
+        return chosen
+
+    def _none_meant(self, *, writing: bool) -> UsageError:
+        able = [one for one in self.remotes.values() if one.can_be_written or not writing]
+        if not able:
+            return UsageError(
+                f"no remote can be written to: {next(iter(self.remotes.values())).url} is a web "
+                "server, which can only be read",
+                hint="name the folder or bucket that it serves: gitprov remote add NAME URL",
+            )
+        return UsageError(
+            "there are several remotes, and none is the default",
+            hint="name one, or: gitprov remote default NAME; known: "
+            + ", ".join(one.name for one in able),
+        )
 
 
 def check_remote_name(name: str) -> str:

@@ -50,6 +50,7 @@ class RemoteCheck:
         seed: what the sample was drawn with; None without one.
         repaired: whether everything that could be repaired was.
         mended: blobs of the store that came back from the remote.
+        can_be_written: whether the remote can be repaired from here.
     """
 
     url: str
@@ -61,6 +62,7 @@ class RemoteCheck:
     seed: int | None
     repaired: bool
     mended: tuple[bytes, ...] = ()
+    can_be_written: bool = True
 
     @property
     def is_whole(self) -> bool:
@@ -138,6 +140,7 @@ def fsck_remote(
         None if sample is None else seed,
         writes,
         mended,
+        not transport.read_only,
     )
 
 

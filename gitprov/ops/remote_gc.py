@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from gitprov.core.digest import Digest
-from gitprov.errors import UnavailableError, UsageError
+from gitprov.errors import UnavailableError
 from gitprov.ops.remote_live import live_of, scratch
 from gitprov.ops.transfer import REMOTE_CACHE
 from gitprov.store.remote import Remote
 from gitprov.store.remote_gc import Collection, collect
 from gitprov.store.remote_listing import refresh_listing
-from gitprov.store.transport import Transport
+from gitprov.store.transport import Transport, read_only
 from gitprov.workspace import Workspace
 
 GRACE_DAYS = 14
@@ -72,7 +72,7 @@ def gc_remote(
         VerificationError: something that is needed is damaged; nothing was removed.
     """
     if act and transport.read_only:
-        raise UsageError(f"{transport.url} can only be read")
+        raise read_only(transport.url)
     versions = 0
     missing: tuple[bytes, ...] = ()
     with (

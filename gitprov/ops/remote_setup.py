@@ -34,12 +34,14 @@ class RemoteChange:
         paths: the files that were changed.
         made: whether the remote's folder was made.
         is_default: whether it is meant when none is named.
+        unseated: whether one was meant before when none was named, and none is now.
     """
 
     remote: RemoteConfig
     paths: tuple[str, ...]
     made: bool = False
     is_default: bool = False
+    unseated: bool = False
 
 
 def remotes_config(ws: Workspace) -> RemotesConfig:
@@ -49,13 +51,6 @@ def remotes_config(ws: Workspace) -> RemotesConfig:
         UsageError: a file says something wrong about one.
     """
     return RemotesConfig.of(*ws.config.remotes, ws.config.remote_default)
-
-
-def default_remote(config: RemotesConfig) -> str | None:
-    """Returns the name of the remote that is meant when none is named."""
-    if config.default is not None:
-        return config.default
-    return next(iter(config.remotes)) if len(config.remotes) == 1 else None
 
 
 def add_remote(
@@ -96,7 +91,8 @@ def add_remote(
             "shown a password",
             hint=f"gitprov remote add {name} {parsed}",
         )
-    _refuse_taken(ws, name, shared=shared)
+    known = remotes_config(ws)
+    _refuse_taken(ws, known, name, shared=shared)
     if parsed.scheme == "file":
         _refuse_own(ws, parsed.path)
     made = parsed.scheme == "file" and _make_folder(parsed.path)
@@ -114,8 +110,15 @@ def add_remote(
         changes["remote_default"] = name
     if changes:
         paths.append(update_local_config(ws, changes))
-    config = remotes_config(ws)
-    return RemoteChange(config.remotes[name], tuple(paths), made, default_remote(config) == name)
+    before, config = known.meant(), remotes_config(ws)
+    after = config.meant()
+    return RemoteChange(
+        remote=config.remotes[name],
+        paths=tuple(paths),
+        made=made,
+        is_default=after == name,
+        unseated=before is not None and after is None,
+    )
 
 
 def remove_remote(ws: Workspace, name: str) -> RemoteChange:
@@ -176,13 +179,13 @@ def _share(ws: Workspace, name: str, says: Mapping[str, str], *, default: bool) 
     return edit_tracked_config(ws, edit, change)
 
 
-def _refuse_taken(ws: Workspace, name: str, *, shared: bool) -> None:
+def _refuse_taken(ws: Workspace, known: RemotesConfig, name: str, *, shared: bool) -> None:
     """A clone may say more about a remote that the tracked file names, and the other way round."""
     tracked, local = ws.config.remotes
     if name in (tracked if shared else local):
-        known = remotes_config(ws).remotes[name]
         raise UsageError(
-            f"there is a remote {name} already: {known.url}", hint=f"gitprov remote remove {name}"
+            f"there is a remote {name} already: {known.remotes[name].url}",
+            hint=f"gitprov remote remove {name}",
         )
 
 

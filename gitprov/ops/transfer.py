@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UnavailableError, UsageError
+from gitprov.errors import UnavailableError
 from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer_needs import (
     Part,
@@ -25,7 +25,7 @@ from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing
 from gitprov.store.remote_memory import Memory, question, recall, remember
 from gitprov.store.remote_send import push as send
-from gitprov.store.transport import Transport
+from gitprov.store.transport import Transport, read_only
 from gitprov.workspace import Workspace
 
 REMOTE_CACHE = "remotes"
@@ -90,7 +90,7 @@ def push(
         UnavailableError: the store lacks some of it, or the remote cannot be reached.
     """
     if transport.read_only:
-        raise UsageError(f"{transport.url} can only be read")
+        raise read_only(transport.url)
     commits = chosen_commits(ws, revs, everything=everything)
     parts = parts_of_commits(ws, commits, paths)
     asked = question((part.top.kind, part.top.digest, part.below) for part in parts)

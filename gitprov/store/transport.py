@@ -201,7 +201,7 @@ def read_only(where: str) -> UsageError:
     """Returns the error for writing where nothing can be written."""
     return UsageError(
         f"{where} can only be read",
-        hint="push to where its files lie: a folder, s3:// or ssh://",
+        hint="write to the folder or bucket that it serves",
     )
 
 

@@ -58,6 +58,15 @@ def test_a_shared_remote_stands_in_the_tracked_file_with_every_comment(repo: Pat
     assert "team" not in own(repo)
 
 
+def test_a_second_remote_that_ends_the_default_says_so(repo: Path) -> None:
+    assert "default any more" not in ok(repo, "remote", "add", "nas", "../nas").err
+    added = ok(repo, "remote", "add", "web", "http://127.0.0.1:9/x", "--shared")
+    assert "no remote is the default any more; gitprov push goes to nas as before" in added.err
+    assert "gitprov remote default NAME chooses one" in added.err
+    assert ok(repo, "remote", "--json").json["default"] is None
+    assert "default any more" not in ok(repo, "remote", "add", "b", "../b").err
+
+
 def test_removing_the_default_removes_the_default(repo: Path) -> None:
     ok(repo, "remote", "add", "a", "../a", "--default")
     ok(repo, "remote", "add", "b", "../b")

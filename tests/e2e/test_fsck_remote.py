@@ -285,9 +285,12 @@ def test_a_web_server_is_checked_and_not_repaired(team: Path) -> None:
     before = names(nas)
     with web_server(nas) as web:
         ok(team, "remote", "add", "web", web.url)
-        ended = gitprov(team, "fsck", "--remote", "web", "--repair")
-    assert ended.code == 1
-    assert "can only be read" in ended.err
+        for more in ((), ("--repair",)):
+            ended = gitprov(team, "fsck", "--remote", "web", *more)
+            assert ended.code == 1
+            [hint] = ended.err.splitlines()
+            assert "can only be read" in hint
+            assert "the folder or bucket that it serves" in hint
     assert names(nas) == before
 
 

@@ -239,6 +239,35 @@ def test_git_push_sends_the_data_to_the_default_remote(owner: Path, tmp_path: Pa
     assert ok(owner, "push", "--json").json["objects"] == 2  # the file, and its folder
 
 
+def test_git_push_sends_no_data_to_a_web_server_and_says_where_it_goes_instead(
+    owner: Path, tmp_path: Path
+) -> None:
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(owner, "remote", "add", "origin", str(tmp_path / "origin.git"))
+
+    def said(name: str) -> list[str]:
+        command = ["git", "push", "-q", "origin", f"main:{name}"]
+        done = subprocess.run(
+            command, cwd=owner, env=hook_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stderr.splitlines() if "data" in line or "sent" in line]
+
+    ok(owner, "remote", "add", "web", "http://127.0.0.1:9/x", "--shared")
+    [line] = said("one")
+    assert line.startswith("gitprov: no data was sent: no remote can be written to")
+    assert line.endswith("the folder or bucket that it serves: gitprov remote add NAME URL")
+    refused(owner, "push", code=2, says="no remote can be written to")
+    refused(owner, "push", "--yes", "-r", "web", code=2, says="web can only be read")
+    add_remote(owner, str(tmp_path / "nas"))
+    assert "sent 309 objects" in said("two")[0]
+    ok(owner, "remote", "add", "other", str(tmp_path / "other"))
+    [line] = said("three")
+    assert "there are several remotes, and none is the default" in line
+    assert "gitprov remote default NAME" in line
+    assert "web" not in line
+
+
 def hook_environment() -> dict[str, str]:
     return isolated_environment(PATH=f"{Path(GITPROV).parent}:{os.environ['PATH']}")
 

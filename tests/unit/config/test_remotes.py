@@ -196,3 +196,34 @@ def test_both_files_are_kept_apart() -> None:
         Config.of({"remotes": []}, {})
     with pytest.raises(UsageError, match="remote_default must be"):
         Config.of({"remote_default": 1}, {})
+
+
+def remotes(default: str | None = None, **urls: str) -> RemotesConfig:
+    return RemotesConfig.of({}, {name: {"url": url} for name, url in urls.items()}, default)
+
+
+@pytest.mark.parametrize(
+    ("default", "urls", "read", "written"),
+    [
+        (None, {"nas": "/nas"}, "nas", "nas"),
+        (None, {"web": "https://host/x"}, "web", None),
+        (None, {"nas": "/nas", "web": "http://host"}, None, "nas"),
+        ("web", {"nas": "/nas", "web": "http://host"}, "web", "nas"),
+        ("web", {"nas": "/nas", "s3": "s3://bucket", "web": "http://host"}, "web", None),
+        ("s3", {"nas": "/nas", "s3": "s3://bucket", "web": "http://host"}, "s3", "s3"),
+        (None, {"nas": "/nas", "s3": "s3://bucket"}, None, None),
+        ("gone", {"nas": "/nas"}, "gone", "gone"),
+    ],
+)
+def test_what_can_only_be_read_is_never_meant_for_writing(
+    default: str | None, urls: dict[str, str], read: str | None, written: str | None
+) -> None:
+    config = remotes(default, **urls)
+    assert (config.meant(), config.meant(writing=True)) == (read, written)
+
+
+@pytest.mark.parametrize("name", [None, "web"])
+def test_who_writes_to_a_web_server_is_told_where_to(name: str | None) -> None:
+    with pytest.raises(UsageError, match="can only be read") as caught:
+        remotes(web="http://host/x").chosen(name, writing=True)
+    assert "folder or bucket that it serves" in str(caught.value.hint)
