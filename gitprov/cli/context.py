@@ -11,6 +11,8 @@ from gitprov.workspace import Workspace
 
 if TYPE_CHECKING:
     from gitprov.anchors.registry import Means
+    from gitprov.config.remotes import RemoteConfig
+    from gitprov.store.transport import Transport
 
 _REQUEST_SECONDS = 10.0
 
@@ -25,6 +27,16 @@ def workspace() -> Workspace:
         git_dir=os.path.abspath(git_dir) if git_dir else None,
         work_tree=os.path.abspath(work_tree) if work_tree else None,
     )
+
+
+def open_remote(chosen: "RemoteConfig") -> "Transport":
+    """Opens a remote; what takes long there is told once."""
+    from gitprov.store.patience import told_once  # not for the commands that need no remote
+    from gitprov.store.transport import Patience
+    from gitprov.store.transports import open_transport
+
+    patience = Patience(tell=told_once(waiting))
+    return open_transport(chosen.url, chosen.options(), dict(os.environ), patience=patience)
 
 
 def means(ws: Workspace, *, seconds: float) -> "Means":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from gitprov.cli.context import open_remote
 from gitprov.cli.options import (
     emit_json,
     examples,
@@ -28,7 +29,6 @@ from gitprov.ops.foreign import Found, listing, look_up, typed_path
 from gitprov.ops.get import check_out, plan_to_get
 from gitprov.ops.get import get as get_data
 from gitprov.ops.transfer import Transferred
-from gitprov.store.transports import open_transport
 
 if TYPE_CHECKING:
     from gitprov.core.canonical import Json
@@ -178,7 +178,7 @@ def transport_of(there: Elsewhere, remote: str | None) -> "Transport":
                 hint=f"name one: --remote; known: {', '.join(known.remotes)}",
             )
         chosen = known.chosen(remote)
-    return open_transport(chosen.url, chosen.options(), dict(os.environ))
+    return open_remote(chosen)
 
 
 def _found_json(there: Elsewhere, found: Found) -> "dict[str, Json]":

@@ -107,6 +107,8 @@ def _send_data(ws: Workspace, stdin: bytes, say: Say, tell: Tell) -> None:
     from gitprov.ops.remote_setup import remotes_config
     from gitprov.ops.transfer import is_accepted, pushed_commits
     from gitprov.ops.transfer import push as push_data
+    from gitprov.store.patience import told_once
+    from gitprov.store.transport import Patience
     from gitprov.store.transports import open_transport
 
     try:
@@ -122,7 +124,9 @@ def _send_data(ws: Workspace, stdin: bytes, say: Say, tell: Tell) -> None:
         if chosen.shared and not is_accepted(ws, chosen.url):
             say(f"no data was sent to {chosen.url}, which a tracked file names: gitprov push --yes")
             return
-        transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
+        transport = open_transport(
+            chosen.url, chosen.options(), dict(os.environ), patience=Patience(tell=told_once(say))
+        )
         done = push_data(ws, transport, commits)
         if done.objects:
             objects = "1 object" if done.objects == 1 else f"{done.objects:,} objects"

@@ -55,7 +55,7 @@ def note(text: str) -> None:
 
 
 def waiting(message: str) -> None:
-    """Tells that a lock takes long."""
+    """Tells that a lock, or a remote, takes long."""
     note(f"gitprov: {message}")
 
 

@@ -1,19 +1,17 @@
 """What `gc --remote` and `fsck --remote` do and show."""
 
-import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
-from gitprov.cli.context import workspace
+from gitprov.cli.context import open_remote, workspace
 from gitprov.cli.options import emit_json, human_size, note, plural, say
 from gitprov.cli.progress import progress
 from gitprov.ops.remote_fsck import RemoteCheck, fsck_remote, shown
 from gitprov.ops.remote_gc import GRACE_DAYS, RemoteCollection, gc_remote
 from gitprov.ops.remote_setup import remotes_config
-from gitprov.store.transports import open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +69,7 @@ def collect_remote(
 def opened(ws: "Workspace", remote: str, *, writing: bool = False) -> "Transport":
     """Opens the remote of a name, the default one for ""."""
     chosen = remotes_config(ws).chosen(remote or None, writing=writing)
-    return open_transport(chosen.url, chosen.options(), dict(os.environ))
+    return open_remote(chosen)
 
 
 def _emit(done: RemoteCollection) -> None:

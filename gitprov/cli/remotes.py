@@ -1,12 +1,11 @@
 """The commands about remotes: remote add, list, remove, default, index."""
 
-import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
 
-from gitprov.cli.context import workspace
+from gitprov.cli.context import open_remote, workspace
 from gitprov.cli.options import (
     emit_json,
     examples,
@@ -179,11 +178,10 @@ def index(name: str, as_json: bool, quiet: bool) -> None:
     """
     from gitprov.ops.remote_index import index_remote
     from gitprov.ops.remote_setup import remotes_config
-    from gitprov.store.transports import open_transport
 
     with workspace() as ws:
         chosen = remotes_config(ws).chosen(name)
-        transport = open_transport(chosen.url, chosen.options(), dict(os.environ))
+        transport = open_remote(chosen)
         with closing(transport):
             done = index_remote(ws, chosen.name, transport)
     if as_json:

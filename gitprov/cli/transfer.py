@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitprov.cli.context import workspace
+from gitprov.cli.context import open_remote, workspace
 from gitprov.cli.options import (
     emit_json,
     examples,
@@ -35,7 +34,6 @@ from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer import Transferred, accept_remote, fetch_worktree, is_accepted
 from gitprov.ops.transfer import fetch as fetch_data
 from gitprov.ops.transfer import push as push_data
-from gitprov.store.transports import open_transport
 
 if TYPE_CHECKING:
     from gitprov.config.remotes import RemoteConfig
@@ -59,7 +57,7 @@ class _Asked:
     quiet: bool
 
     def open(self, ws: "Workspace") -> "Transport":
-        return _open(remotes_config(ws).chosen(self.remote))
+        return open_remote(remotes_config(ws).chosen(self.remote))
 
     def meter(self, title: str, things: str = "objects") -> AbstractContextManager[Meter]:
         return progress(title, quiet=self.quiet or self.as_json, things=things)
@@ -162,7 +160,7 @@ def push(
         with asked.revisions(ws, "push", revs), asked.meter("sending") as meter:
             done = push_data(
                 ws,
-                _open(chosen),
+                open_remote(chosen),
                 revs,
                 everything=everything,
                 paths=asked.paths(ws, paths),
@@ -289,10 +287,6 @@ def _pull_for_verify(asked: _Asked, revs: tuple[str, ...], policy_from: str | No
         tell_shallow(ws, revs, everything=False)
     _show("pull", (_fetched(asked), "from"), done, notes, asked, {"files": 0, "removed": 0})
     _end(done, notes)
-
-
-def _open(chosen: "RemoteConfig") -> "Transport":
-    return open_transport(chosen.url, chosen.options(), dict(os.environ))
 
 
 def _accept(ws: "Workspace", chosen: "RemoteConfig", *, yes: bool) -> None:

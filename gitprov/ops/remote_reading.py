@@ -54,7 +54,8 @@ class RemoteReader:
     def received(self) -> int:
         """The bytes of packs that have travelled."""
         with self._lock:
-            return self._received
+            remotes = [*self._old, self._remote] if self._remote is not None else self._old
+            return self._received + sum(remote.transport.unasked for remote in remotes)
 
     def close(self) -> None:
         """Ends the connection; the next question makes a new one."""
@@ -63,8 +64,7 @@ class RemoteReader:
             if self._remote is not None:
                 remotes.append(self._remote)
             self._remote = None
-        for remote in remotes:
-            remote.transport.close()
+        self._let_go(remotes)
 
     def fetch(
         self, wanted: Sequence[Wanted], sizes: Mapping[bytes, int], writer: StoreWriter
@@ -183,8 +183,12 @@ class RemoteReader:
                 self._busy -= 1
                 if not self._busy:
                     old, self._old = self._old, old
-            for remote in old:
-                remote.transport.close()
+            self._let_go(old)
+
+    def _let_go(self, remotes: Sequence[Remote]) -> None:
+        for remote in remotes:
+            remote.transport.close()
+            self._count(remote.transport.unasked)
 
     def _count(self, size: int) -> None:
         with self._lock:

@@ -287,7 +287,7 @@ def fetch_parts(
         commits=0,
         objects=objects,
         size=size,
-        travelled=0 if dry_run else result.received_bytes,
+        travelled=0 if dry_run else result.received_bytes + transport.unasked,
         there=len(files) - len(lacking),
         absent=(*result.absent, *sorted(lacking.difference(known))),
     )

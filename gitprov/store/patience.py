@@ -23,3 +23,15 @@ def patiently(patience: Patience, call: Callable[[], _T]) -> _T:
         except TransientError:
             time.sleep(pause)
     return call()
+
+
+def told_once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Returns what passes each sentence on once: threads that wait for one server all say it."""
+    told: set[str] = set()
+
+    def tell_new(sentence: str) -> None:
+        if sentence not in told:
+            told.add(sentence)
+            tell(sentence)
+
+    return tell_new

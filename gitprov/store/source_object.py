@@ -4,7 +4,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from blake3 import blake3
 
@@ -13,9 +13,9 @@ from gitprov.core.paths import show
 from gitprov.errors import MalformedError, UsageError
 from gitprov.platform.files import fault
 from gitprov.store.base import FileChangedError
+from gitprov.store.object_stores import open_object_store
 from gitprov.store.source import MAX_OBJECTS, Address, Item, batches
 from gitprov.store.transport import MissingError, Patience, TransientError
-from gitprov.store.transport_object import ObjectTransport, open_object_store
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -58,8 +58,7 @@ class ObjectSource:
         self._obstore = obstore
         options = dict(address.options)
         url = object_url(address.url)
-        opened = open_object_store(url, options, environ, patience or Patience())
-        self._transport = cast("ObjectTransport", opened)
+        self._transport = open_object_store(url, options, environ, patience or Patience())
 
     def close(self) -> None:
         """Ends the connections."""

@@ -5,7 +5,7 @@ one checks what arrives. Names are content-addressed, so an object is written on
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -59,12 +59,14 @@ class Patience:
         silence: seconds without a single byte; what is received may take as long as bytes come.
         sending: seconds in which one object must be sent and acknowledged.
         pauses: seconds before the second try, the third, and so on.
+        tell: is given a sentence about what takes longer than one would think.
     """
 
     connect: float = 5.0
     silence: float = 60.0
     sending: float = 900.0
     pauses: tuple[float, ...] = (0.5, 2.0)
+    tell: Callable[[str], None] = lambda _: None
 
 
 class Transport(Protocol):
@@ -88,6 +90,14 @@ class Transport(Protocol):
     def read_only(self) -> bool:
         """Whether nothing can be put and deleted."""
         ...
+
+    @property
+    def unasked(self) -> int:
+        """How many more bytes came than the ranges that were asked for have.
+
+        Gaps between them, and whole objects; less than none where one of these served twice.
+        """
+        return 0
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
         """Yields what lies in a folder and in those below it, in no order.

@@ -1,26 +1,21 @@
-"""A remote in an object store (s3://, gs://, az://), and one that is read from a web server."""
+"""A remote in an object store: s3://, gs://, az://."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gitprov.config.remote_url import RemoteUrl
 from gitprov.core.paths import printable
-from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
+from gitprov.errors import GitprovError, MalformedError, UnavailableError
 from gitprov.platform.files import fault
-from gitprov.store.credentials_aws import s3_settings
-from gitprov.store.credentials_cloud import azure_settings, google_settings
 from gitprov.store.event_loop import EventLoop
 from gitprov.store.object_errors import is_broken_line, our_error
 from gitprov.store.patience import patiently
 from gitprov.store.transport import (
-    LIST_NAME,
-    MAX_LIST_BYTES,
     Listed,
     MissingError,
     Parts,
@@ -36,8 +31,6 @@ from gitprov.store.transport import (
     cut_short,
     gaps_joined,
     is_name,
-    read_list,
-    read_only,
     too_large,
 )
 
@@ -51,77 +44,19 @@ _AT_ONCE = 8
 _GAP = 1 << 18
 """Bytes that are read and thrown away rather than asking twice: a request costs about as much."""
 
-_MAX_UNRANGED = 256 << 20
 _DELETED_AT_ONCE = 1000
 _NOT_FINISHED = ("ConditionalRequestConflict", "OperationAborted")
 """S3: somebody writes the same name at this moment, and may yet fail."""
 
 
-def open_object_store(
-    url: RemoteUrl, options: Mapping[str, str], environ: Mapping[str, str], patience: Patience
-) -> Transport:
-    """Returns the remote at an address of an object store or a web server; asks nobody yet.
-
-    Raises:
-        UsageError: obstore is not installed, or does not know what to do with the address.
-        UnavailableError: no credentials.
-    """
-    try:
-        import obstore.store as stores
-        from obstore.exceptions import BaseError
-    except ImportError as exc:
-        raise UsageError(
-            f"{url.scheme}:// needs obstore", hint="pip install 'gitprov[s3]'"
-        ) from exc
-
-    def opened(silence: float) -> "ObjectStore":
-        client: Any = {
-            "allow_http": url.scheme == "http" or settings_http,
-            "connect_timeout": timedelta(seconds=patience.connect),
-            "read_timeout": f"{max(1, round(silence * 1000))}ms",
-            "timeout": timedelta(hours=1),
-        }
-        # Trying again is ours: obstore would also repeat what cannot help, and not a cut body.
-        shared: Any = {"client_options": client, "retry_config": {"max_retries": 0}}
-        if url.scheme in {"http", "https"}:
-            return stores.HTTPStore.from_url(str(url), **shared)
-        kind = {"s3": stores.S3Store, "gs": stores.GCSStore, "az": stores.AzureStore}[url.scheme]
-        store: ObjectStore = kind(url.host, prefix=url.path or None, **settings, **shared)
-        return store
-
-    settings = _settings(url, options, environ)
-    endpoint = settings.get("endpoint") or settings.get("base_url")
-    settings_http = isinstance(endpoint, str) and endpoint.startswith("http://")
-    where = f"{url} at {endpoint}" if endpoint else str(url)
-    try:
-        # A body is sent within `sending`: that clock does not stop while bytes go out.
-        both = opened(patience.silence), opened(patience.sending)
-    except (BaseError, ValueError, TypeError) as exc:
-        reason = str(exc).partition("\n")[0]
-        raise UsageError(f"{where} cannot be used: {reason:.200}") from exc
-    return ObjectTransport(_Place(str(url), where, *both), patience)
-
-
-def _settings(
-    url: RemoteUrl, options: Mapping[str, str], environ: Mapping[str, str]
-) -> dict[str, Any]:
-    if url.scheme == "gs":
-        return dict(google_settings(options, environ))
-    if url.scheme == "az":
-        return dict(azure_settings(options, environ))
-    if url.scheme != "s3":
-        return {}
-    settings: dict[str, Any] = dict(s3_settings(options, environ))
-    if "access_key_id" in settings:
-        # Handed over in one piece: a token in the environment must not meet a profile's keys.
-        keys = {key: settings.pop(key) for key in ("access_key_id", "secret_access_key")}
-        keys["token"] = settings.pop("session_token", None)
-        settings["credential_provider"] = lambda: {**keys, "expires_at": None}
-    return settings
+class NoRangesError(UnavailableError):
+    """The server sends whole objects only."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class ObjectPlace:
+    """Where an object store is, for people and for messages, and how it is read and written."""
+
     url: str
     where: str
     reading: "ObjectStore"
@@ -129,9 +64,9 @@ class _Place:
 
 
 class ObjectTransport(Transport):
-    """An object store through obstore; a web server is one that can only be read."""
+    """An object store through obstore."""
 
-    def __init__(self, place: _Place, patience: Patience) -> None:
+    def __init__(self, place: ObjectPlace, patience: Patience) -> None:
         """Starts the thread that waits for answers."""
         import obstore
 
@@ -139,6 +74,8 @@ class ObjectTransport(Transport):
         self._place = place
         self._patience = patience
         self._loop = EventLoop()
+        self._counting = threading.Lock()
+        self._unasked = 0
 
     @property
     def url(self) -> str:
@@ -147,8 +84,13 @@ class ObjectTransport(Transport):
 
     @property
     def read_only(self) -> bool:
-        """Whether it is a web server."""
-        return self._place.url.startswith(("http://", "https://"))
+        """An object store can be written, if the keys allow it."""
+        return False
+
+    @property
+    def unasked(self) -> int:
+        """See `Transport`."""
+        return self._unasked
 
     @property
     def where(self) -> str:
@@ -156,12 +98,8 @@ class ObjectTransport(Transport):
         return self._place.where
 
     def list(self, prefix: str = "") -> Iterator[Listed]:
-        """See `Transport`. A web server is asked for the object `list`."""
-        prefix = check_prefix(prefix)
-        if self.read_only:
-            yield from self._listed(prefix)
-            return
-        for one in self.everything(prefix):
+        """See `Transport`."""
+        for one in self.everything(check_prefix(prefix)):
             if is_name(one["path"]):
                 yield Listed(one["path"], one["size"])
 
@@ -215,9 +153,24 @@ class ObjectTransport(Transport):
         return self.get_ranges(name, [(start, length)])[0]
 
     def get_ranges(self, name: str, ranges: Sequence[Range]) -> Parts:
-        """See `Transport`. Ranges that lie close together travel as one."""
+        """See `Transport`."""
         check_name(name)
         check_ranges(ranges)
+        parts, came = self._covering(name, ranges)
+        found = [cut_out(parts, wanted) for wanted in ranges]
+        with self._counting:
+            self._unasked += came - sum(len(part) for part in found)
+        for wanted, part in zip(ranges, found, strict=True):
+            if len(part) != wanted[1]:
+                raise cut_short(name, self._place.where, wanted)
+        return found
+
+    def _covering(self, name: str, ranges: Sequence[Range]) -> tuple[dict[Range, memoryview], int]:
+        """Returns what covers ranges, those that lie close together as one, and how much came.
+
+        Raises:
+            NoRangesError: the server sends whole objects only.
+        """
         joined = gaps_joined(ranges, _GAP)
         slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -235,16 +188,8 @@ class ObjectTransport(Transport):
         async def all_of_them() -> "list[memoryview]":
             return await asyncio.gather(*(one(*wanted) for wanted in joined))
 
-        try:
-            parts = dict(zip(joined, self._ask(all_of_them, name, writing=False), strict=True))
-        except _NoRangesError:
-            data = self.get(name, limit=_MAX_UNRANGED)
-            parts = {(0, len(data)): memoryview(data)}
-        found = [cut_out(parts, wanted) for wanted in ranges]
-        for wanted, part in zip(ranges, found, strict=True):
-            if len(part) != wanted[1]:
-                raise cut_short(name, self._place.where, wanted)
-        return found
+        parts = dict(zip(joined, self._ask(all_of_them, name, writing=False), strict=True))
+        return parts, sum(len(part) for part in parts.values())
 
     async def _hung_up_as_it_is_there(self, exc: Exception, name: str) -> bool:
         """Whether a server did not wait for the bytes as the name is taken: it may hang up."""
@@ -270,8 +215,6 @@ class ObjectTransport(Transport):
     def put(self, name: str, data: Source) -> bool:
         """See `Transport`. An object travels in one request."""
         check_name(name)
-        if self.read_only:
-            raise read_only(self._place.where)
         body = _content(data)
 
         async def create() -> bool:
@@ -304,8 +247,6 @@ class ObjectTransport(Transport):
     def replace(self, name: str, data: Source) -> None:
         """See `Transport`."""
         check_name(name)
-        if self.read_only:
-            raise read_only(self._place.where)
         body = _content(data)
 
         async def write() -> None:
@@ -315,8 +256,6 @@ class ObjectTransport(Transport):
 
     def delete(self, names: Iterable[str]) -> None:
         """See `Transport`."""
-        if self.read_only:
-            raise read_only(self._place.where)
         rest = (check_name(name) for name in names)
         while some := [*islice(rest, _DELETED_AT_ONCE)]:
             self._delete(some)
@@ -335,18 +274,6 @@ class ObjectTransport(Transport):
             # Some stores mind; then one by one, so that one that is gone does not keep the others.
             for name in names if len(names) > 1 else ():
                 self._delete([name])
-
-    def _listed(self, prefix: str) -> Iterator[Listed]:
-        try:
-            data = self.get(LIST_NAME, limit=MAX_LIST_BYTES)
-        except MissingError as exc:
-            raise UnavailableError(
-                f"{self.url} has no list of its objects, and a web server cannot make one",
-                hint="`gitprov remote index NAME`, where it can be written to, makes one",
-            ) from exc
-        for one in read_list(data, self._place.where):
-            if not prefix or one.name.startswith(prefix + "/"):
-                yield one
 
     def _ask(
         self,
@@ -380,7 +307,7 @@ class ObjectTransport(Transport):
                 hint="rename the object",
             )
         if kind == "NotSupportedError" and not writing:
-            return _NoRangesError()
+            return NoRangesError(f"{self._place.where} knows no ranges")
         if kind in {"NotSupportedError", "NotImplementedError"} or "status code: 501" in text:
             return _NoConditionError(f"{self._place.where} does not know how to do that: {name}")
         return our_error(exc, name, self._place.where, writing=writing)
@@ -388,10 +315,6 @@ class ObjectTransport(Transport):
 
 class _ThereError(Exception):
     """The name was taken."""
-
-
-class _NoRangesError(Exception):
-    """The server sends whole objects only."""
 
 
 class _NoConditionError(UnavailableError):

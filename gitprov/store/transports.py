@@ -48,7 +48,7 @@ def _object(
         from gitprov.store.transport_process import ProcessTransport
 
         return ProcessTransport(str(url), options, environ, patience)
-    from gitprov.store.transport_object import open_object_store  # obstore, an extra
+    from gitprov.store.object_stores import open_object_store  # obstore, an extra
 
     return open_object_store(url, options, environ, patience)
 

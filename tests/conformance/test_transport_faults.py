@@ -1,5 +1,6 @@
 """Remotes that do not answer, answer half, refuse, or are full: a clear sentence, and in time."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -258,6 +259,33 @@ def test_a_server_without_ranges_sends_the_whole(web: WebServer) -> None:
         ]
         with pytest.raises(UnavailableError, match="cut short"):
             remotes["http"].get_range("a", len(BIG), 1)
+
+
+def test_a_server_without_ranges_sends_each_object_once_and_that_is_told_and_counted(
+    web: WebServer,
+) -> None:
+    web.ranged = False
+    (web.folder / "b").write_bytes(BIG)
+    (web.folder / "small").write_bytes(b"small")
+    told: list[str] = []
+    with remotes_at(web, dataclasses.replace(HASTY, tell=told.append)) as remotes:
+        remote = remotes["http"]
+        assert remote.get("small", limit=9) == b"small"
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            wanted = [(name, at) for at in range(0, len(BIG) - 9, len(BIG) // 9) for name in "ab"]
+            got = pool.map(lambda one: remote.get_range(one[0], one[1], 9), wanted)
+            assert [*got] == [BIG[at : at + 9] for _, at in wanted]
+        assert 9 * len(wanted) + remote.unasked == 2 * len(BIG)
+    # The small one twice, to find out about ranges.
+    assert [path for path, _ in web.asked].count("/small") == 2
+    assert web.sent == 2 * len(b"small") + 2 * len(BIG)
+    assert told == [f"{web.url} ignores ranges and sends whole packs"]
+
+
+def test_what_lies_between_ranges_is_counted(web: WebServer) -> None:
+    with remotes_at(web) as remotes:
+        remotes["http"].get_ranges("a", [(0, 10), (1000, 10)])
+        assert remotes["http"].unasked == 990
 
 
 def test_ranges_close_together_are_one_request(web: WebServer) -> None:

@@ -18,12 +18,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from gitprov.devnet.finding import find, services_folder
 from gitprov.devnet.process import Process, free_port, start
 from tests.support.nodes import ENVIRON
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsRead, SupportsWrite
 
 ACCESS, SECRET = "gitprov", "gitprov-secret"
 _SCRIPT = Path(__file__).with_name("sshd.sh")
@@ -164,6 +168,8 @@ class WebServer:
     Attributes:
         asked: the path and the range of every request.
         misbehave: is asked first; every kind of request, not only GET.
+        ranged: whether it knows ranges; without, it sends the whole.
+        sent: the bytes of all bodies.
     """
 
     url: str
@@ -171,6 +177,7 @@ class WebServer:
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     misbehave: Misbehaviour = lambda _: False
     ranged: bool = True
+    sent: int = 0
 
 
 class RangedHandler(http.server.SimpleHTTPRequestHandler):
@@ -204,7 +211,14 @@ class RangedHandler(http.server.SimpleHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.web.sent += len(body)
         return True
+
+    def copyfile(self, source: "SupportsRead[Any]", outputfile: "SupportsWrite[Any]") -> None:
+        """Sends a file, and counts what goes out."""
+        while part := source.read(1 << 16):
+            outputfile.write(part)
+            self.web.sent += len(part)
 
     def half(self) -> bool:
         """Promises more than it sends."""
