@@ -7,8 +7,8 @@ from typing import Final
 from gitprov.config.remotes import RemotesConfig
 from gitprov.core.chunking import ENGINES, Chunker
 from gitprov.errors import GitprovError
-from gitprov.store.remote_marker import MARKER
-from gitprov.store.transport import MAX_LIST_BYTES, MissingError, Patience
+from gitprov.store.remote_marker import nothing_pushed, read_marker
+from gitprov.store.transport import MissingError, Patience
 from gitprov.store.transports import open_transport
 
 Found = tuple[str, bool, str, str | None]
@@ -29,9 +29,12 @@ def data_remotes(config: RemotesConfig, environ: Mapping[str, str]) -> Iterator[
         try:
             transport = open_transport(remote.url, remote.options(), environ, patience=_PATIENCE)
             with closing(transport):
-                transport.get(MARKER, limit=MAX_LIST_BYTES)
-        except MissingError:
-            yield name, True, f"{remote.url} answers; nothing was pushed to it yet", "gitprov push"
+                try:
+                    read_marker(transport)
+                except MissingError:
+                    nothing = nothing_pushed(transport)
+                    yield name, not transport.read_only, f"it answers; {nothing}", nothing.hint
+                    continue
         except GitprovError as exc:
             yield name, False, str(exc), exc.hint
         else:

@@ -18,7 +18,7 @@ from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
 from gitprov.store.remote_fetch import Fetcher
 from gitprov.store.remote_listing import refresh_listing
-from gitprov.store.remote_marker import MARKER, write_marker
+from gitprov.store.remote_marker import MARKER, NoRemoteError, write_marker
 from gitprov.store.remote_repair import repair
 from gitprov.store.transport import Transport
 from gitprov.workspace import Workspace
@@ -148,15 +148,17 @@ def _identify(remote: Remote, *, writes: bool) -> list[RemoteProblem]:
     """Reads the marker; a damaged one is written anew, with another id."""
     try:
         remote.identify(create=False)
-    except MalformedError as exc:
+    except NoRemoteError as exc:
+        if remote.transport.read_only:
+            raise
         if not writes:
             raise MalformedError(
-                str(exc), hint="gitprov fsck --remote --repair writes it anew"
+                str(exc.__cause__), hint="gitprov fsck --remote --repair writes it anew"
             ) from exc
         remote.transport.delete([MARKER])
         write_marker(remote.transport)
         remote.identify(create=False)
-        return [RemoteProblem("marker", f"the marker was damaged: {exc}")]
+        return [RemoteProblem("marker", f"the marker was damaged: {exc.__cause__}")]
     except UnavailableError:
         if not (writes and next(iter(remote.transport.list("packs")), None)):
             raise

@@ -20,9 +20,10 @@ from gitprov.platform.files import atomic_write, read_bounded
 from gitprov.store.local import LocalStore
 from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.partial import clear_old
-from gitprov.store.remote import NothingPushedError, Remote, Wanted
+from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_fetch import Fetcher, refuse_wrong
 from gitprov.store.remote_listing import refresh_listing
+from gitprov.store.remote_marker import NothingPushedError
 from gitprov.store.remote_memory import Memory, question, recall, remember
 from gitprov.store.remote_send import push as send
 from gitprov.store.transport import Transport, read_only

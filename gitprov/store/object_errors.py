@@ -19,6 +19,24 @@ _NO_USER = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound",
 _ENDS_BEFORE = "Wanted range starting at"
 """What obstore says itself when a server sends nothing for a range that begins at the end."""
 
+_AGAIN = "run it again: it goes on where it stopped"
+_LINES = (
+    ("ConnectionRefused", "the connection is refused", "is the server running, on this port?"),
+    ("dns error", "nobody knows the name of its host", "look at the address and the network"),
+    ("InvalidCertificate", "its certificate is not trusted here", "is it the right host?"),
+    ("InvalidContentType", "it does not speak TLS", "http:// instead of https://, perhaps"),
+    (r"hyper::Error\(\s*Parse", "it does not speak HTTP", "look at the port, and at http or https"),
+    ("(Network|Host)Unreachable", "no way leads to it", "look at the address and the network"),
+    (
+        "TimedOut",
+        "nothing has come for a long time",
+        "look at the server and the network; " + _AGAIN,
+    ),
+    ("IncompleteBody|IncompleteMessage|UnexpectedEof", "the connection broke off", _AGAIN),
+    ("ConnectionReset|ConnectionAborted|BrokenPipe", "the connection broke off", _AGAIN),
+)
+"""What Rust's debugging output says of a line that broke; in our words; and what to do about it."""
+
 _SHOWN = 160
 _NO_ACCESS = "look at the keys' rights, and whether they are those of this remote"
 
@@ -37,10 +55,14 @@ def our_error(exc: Exception, name: str, where: str, *, writing: bool) -> Gitpro
         where: the remote, as it is shown.
         writing: whether something was to be changed there.
     """
-    # Behind it comes the same once more, as Rust's debugging output.
-    text = str(exc).partition("\n\nDebug source")[0]
+    # Behind it comes the same once more, as Rust's debugging output, which alone says why.
+    text, _, debug = str(exc).partition("\n\nDebug source")
     found = _STATUS.search(text)
     status = found[1] if found else ""
+    if not status and not isinstance(exc, FileNotFoundError):
+        for pattern, reason, hint in _LINES:
+            if re.search(pattern, debug):
+                return TransientError(f"{where} does not answer: {reason}", hint=hint)
     behind = text[found.end() :] if found else ""
     code = _CODE.search(behind)
     return _by_status(

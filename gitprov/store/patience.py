@@ -18,9 +18,13 @@ def patiently(patience: Patience, call: Callable[[], _T]) -> _T:
         TransientError: the last try failed as well.
     """
     for pause in patience.pauses:
+        began = time.monotonic()
         try:
             return call()
-        except TransientError:
+        except TransientError as exc:
+            # Who waits for minutes is to know why; two seconds more need no line.
+            if time.monotonic() - began > patience.connect:
+                patience.tell(f"{exc}; it is asked once more")
             time.sleep(pause)
     return call()
 

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple, Self
 
-from gitprov.errors import GitprovError, MalformedError, UnavailableError
+from gitprov.errors import GitprovError, MalformedError
 from gitprov.model.remote_index import KINDS, MAX_INDEX_BYTES, Entry, Kind, parse_index
 from gitprov.model.remote_notice import MAX_NOTICE_BYTES, Notice, is_pack_id
 from gitprov.platform.files import atomic_write, fault, read_bounded
-from gitprov.store.remote_marker import MARKER, MAX_MARKER_BYTES, read_marker, write_marker
+from gitprov.store.remote_marker import nothing_pushed, read_marker, write_marker
 from gitprov.store.remote_pack import index_name, pack_name
 from gitprov.store.transport import Listed, MissingError, Transport
 
@@ -35,10 +35,6 @@ _AT_ONCE = 64
 
 _SIZE_BITS, _OFFSET_BITS, _KIND_BITS = 21, 51, 3
 _NUMBER_OF = {kind: number for number, kind in enumerate(KINDS)}
-
-
-class NothingPushedError(UnavailableError):
-    """The place is there, and is no remote yet."""
 
 
 class Place(NamedTuple):
@@ -107,15 +103,12 @@ class Remote:
         """Does the first half of `connect`: finds out whether this is a remote of ours."""
         self._writing = writing or create
         try:
-            marker = self.transport.get(MARKER, limit=MAX_MARKER_BYTES)
+            self.id = read_marker(self.transport)
         except MissingError:
             if not create:
-                raise NothingPushedError(
-                    f"nothing was pushed to {self.transport.url} yet", hint="gitprov push"
-                ) from None
+                raise nothing_pushed(self.transport) from None
             write_marker(self.transport)
-            marker = self.transport.get(MARKER, limit=MAX_MARKER_BYTES)
-        self.id = read_marker(marker, self.transport.url)
+            self.id = read_marker(self.transport)
         try:
             os.makedirs(self.folder, exist_ok=True)
         except OSError as exc:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -210,6 +212,71 @@ def test_nonsense_is_no_answer(web: WebServer, kind: str, request_name: str) -> 
     web.misbehave = lambda handler: handler.answer(206, b"\xff<>" * 7, {"Content-Range": "b"})
     with remotes_at(web) as remotes, pytest.raises((UnavailableError, MalformedError)):
         REQUESTS[request_name](remotes[kind])
+
+
+def closes(_: socket.socket) -> None:
+    """Says nothing, and hangs up."""
+
+
+def speaks_ssh(connection: socket.socket) -> None:
+    connection.sendall(b"SSH-2.0-x\r\n")
+
+
+def speaks_http(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+
+@contextmanager
+def socket_server(answers: Callable[[socket.socket], None] | None) -> Iterator[int]:
+    """A port on which every connection is answered so; nobody listens there for None."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection = listening.accept()[0]
+                except OSError:
+                    return
+                with connection:
+                    if answers is not None and connection.recv(9999):
+                        answers(connection)
+
+        if answers is None:
+            listening.close()
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield port
+        if answers is not None:
+            listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("url", "answers", "says"),
+    [
+        ("http://127.0.0.1:{}", None, "does not answer: the connection is refused"),
+        ("http://nowhere.invalid:{}", None, "does not answer: nobody knows the name of its host"),
+        ("https://127.0.0.1:{}", speaks_http, "does not answer: it does not speak TLS"),
+        ("http://127.0.0.1:{}", speaks_ssh, "does not answer: it does not speak HTTP"),
+        ("http://127.0.0.1:{}", closes, "does not answer: the connection broke off"),
+        (
+            "http://127.0.0.1:{}",
+            lambda _: time.sleep(1),
+            "does not answer: nothing has come for a long time",
+        ),
+    ],
+)
+def test_why_there_is_no_answer_is_said_with_what_to_do(
+    url: str, answers: Callable[[socket.socket], None] | None, says: str
+) -> None:
+    once = dataclasses.replace(IMPATIENT, pauses=())
+    with socket_server(answers) as port:
+        remote = open_transport(url.format(port), {}, {}, patience=once)
+        with pytest.raises(UnavailableError, match=re.escape(says)) as caught:
+            remote.get("a", limit=10)
+        assert caught.value.hint
+        remote.close()
 
 
 def test_another_range_than_the_one_asked_for_is_refused(web: WebServer) -> None:

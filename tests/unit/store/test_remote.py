@@ -302,7 +302,7 @@ def test_a_newer_layout_and_no_remote_at_all_are_told_apart(place: Path) -> None
     with pytest.raises(UnavailableError, match="has the layout 2"), remote(place):
         pass
     (place / "gitprov-remote").write_bytes(b"something else")
-    with pytest.raises(MalformedError), remote(place):
+    with pytest.raises(UnavailableError, match="is no gitprov remote"), remote(place):
         pass
 
 
