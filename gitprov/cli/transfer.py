@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -20,6 +21,7 @@ from gitprov.cli.options import (
     plural,
     quiet_option,
     say,
+    shown,
     table,
 )
 from gitprov.cli.progress import Meter, progress
@@ -237,8 +239,9 @@ def pull(
 ) -> None:
     """Fetch what the worktree's pointers name, or only PATHs of it, and check it out.
 
-    Files that were changed and never added are not written over without --force. Then notes and
-    logs come from the git remote of the current branch.
+    Files that were changed and never added are not written over without --force. An artifact of
+    which nobody has all is left as it is. Then notes and logs come from the git remote of the
+    current branch.
 
     With --for-verify, notes and logs come, and data only if the policy says `require_data`.
     """
@@ -256,18 +259,27 @@ def pull(
                 ws, asked.open(ws), wanted, jobs=asked.jobs, dry_run=asked.dry_run, meter=meter
             )
         restored = None
-        if not asked.dry_run and not done.absent:
+        if not asked.dry_run and (done.whole or not done.absent):
+            # What came whole is restored, whatever else is not to be had.
+            whole = [os.path.join(ws.worktree, os.fsdecode(path.raw)) for path in done.whole]
             with asked.meter("restoring", "files") as meter:
-                restored = checkout(ws, paths, force=force, progress=meter)
+                chosen = whole if done.absent else paths
+                restored = checkout(ws, chosen, force=force, progress=meter)
         notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
+    left = dict.fromkeys(one.part for one in done.lacking)
     more: dict[str, Json] = {
         "files": restored.files if restored else 0,
         "removed": restored.removed if restored else 0,
+        "left": [str(path) for path in left],
     }
     _show("pull", (_fetched(asked), "from"), done, notes, asked, more)
     if restored is not None and not asked.as_json and not asked.quiet:
         for line in table([["restored", str(path)] for path in restored.updated]):
             say(line)
+    if left and not asked.dry_run:
+        some = ", ".join(shown(path.raw) for path in [*left][:_NAMED])
+        others = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
+        note(f"gitprov: left as it is, for lack of that: {some}{others}")
     _end(done, notes)
 
 
@@ -328,6 +340,10 @@ def _show(
                 "travelled": done.travelled,
                 "there": done.there,
                 "absent": [f"blake3:{digest.hex()}" for digest in done.absent],
+                "lacking": [
+                    {"path": str(one.path), "digest": f"blake3:{one.digest.hex()}"}
+                    for one in done.lacking
+                ],
                 "dry_run": asked.dry_run,
                 "notes": notes.to_json(),
                 **(more or {}),
@@ -338,10 +354,10 @@ def _show(
         say(_told(verb, where, done, dry_run=asked.dry_run))
         if notes.refs:
             say(f"{verb} notes and log {where} {notes.remote}")
-    for digest in done.absent[:_NAMED]:
-        note(f"gitprov: neither here nor there: blake3:{digest.hex()}")
-    if len(done.absent) > _NAMED:
-        note(f"gitprov: and {len(done.absent) - _NAMED:,} more")
+    for one in done.lacking[:_NAMED]:
+        note(f"gitprov: neither here nor there: {shown(one.path.raw)}, blake3:{one.digest.hex()}")
+    if len(done.lacking) > _NAMED:
+        note(f"gitprov: and {len(done.lacking) - _NAMED:,} more")
     if done.absent:
         note("gitprov: `gitprov push`, where somebody has them, sends them there")
     notes.tell()

@@ -10,8 +10,10 @@ from gitprov.core.paths import RepoPath
 from gitprov.errors import UnavailableError
 from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer_needs import (
+    Lacking,
     Part,
     follow,
+    lacking,
     needed,
     parts_of_commits,
     parts_of_worktree,
@@ -62,6 +64,8 @@ class Transferred:
         there: objects that were there already; None where a push went by what it remembered of the
             remote, and counted only what changed since.
         absent: digests that neither side has.
+        lacking: where they lie.
+        whole: artifacts, or parts, of which nothing is absent.
     """
 
     url: str
@@ -71,6 +75,8 @@ class Transferred:
     travelled: int
     there: int | None
     absent: tuple[bytes, ...] = ()
+    lacking: tuple[Lacking, ...] = ()
+    whole: tuple[RepoPath, ...] = ()
 
 
 def push(
@@ -271,8 +277,8 @@ def fetch_parts(
         fetcher = Fetcher(remote, writer, pool, jobs, partial)
         # Manifests first, level by level: they say what else is needed.
         files = follow(store, fetcher, parts)
-        lacking = files.keys() - store.has(files)
-        known = [digest for digest in sorted(lacking) if remote.place(digest) is not None]
+        new = files.keys() - store.has(files)
+        known = [digest for digest in sorted(new) if remote.place(digest) is not None]
         size = sum(files[digest] for digest in known)
         objects = len(known)
         if not dry_run:
@@ -283,14 +289,19 @@ def fetch_parts(
             objects = fetcher.result.objects
     result = fetcher.result
     refuse_wrong(result, transport.url)
+    absent = (*result.absent, *sorted(new.difference(known)))
+    places = lacking(store, parts, {*absent})
+    broken = {one.part for one in places}
     return Transferred(
         url=transport.url,
         commits=0,
         objects=objects,
         size=size,
         travelled=0 if dry_run else result.received_bytes + transport.unasked,
-        there=len(files) - len(lacking),
-        absent=(*result.absent, *sorted(lacking.difference(known))),
+        there=len(files) - len(new),
+        absent=absent,
+        lacking=tuple(places),
+        whole=tuple(part.path for part in parts if part.path and part.path not in broken),
     )
 
 

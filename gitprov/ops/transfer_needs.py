@@ -1,7 +1,7 @@
 """What commits need of a store or a remote: artifacts, their manifests, the files below them."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from gitprov.core.paths import RepoPath
@@ -29,6 +29,20 @@ class Part(NamedTuple):
     top: Entry
     below: bytes = b""
     path: RepoPath | None = None
+
+
+class Lacking(NamedTuple):
+    """Something of an artifact that is not to be had.
+
+    Attributes:
+        part: the artifact, or the part of it that was asked for.
+        path: where it lies, from the worktree's top on.
+        digest: what it is.
+    """
+
+    part: RepoPath
+    path: RepoPath
+    digest: bytes
 
 
 def parts_of_commits(
@@ -170,6 +184,34 @@ def follow(store: BlobStore, fetcher: Fetcher, parts: Iterable[Part]) -> dict[by
                 files[entry.digest] = entry.size
         folders = below - done
     return files
+
+
+def lacking(store: BlobStore, parts: Iterable[Part], absent: Collection[bytes]) -> list[Lacking]:
+    """Returns where in parts of artifacts the digests lie that are not to be had."""
+    clean: set[bytes] = set()
+
+    def below(path: RepoPath, entry: Entry, names: Sequence[bytes]) -> list[tuple[RepoPath, bytes]]:
+        if entry.digest in absent:
+            return [(path, entry.digest)]
+        if entry.kind != "d" or entry.digest in clean or not store.has((entry.digest,)):
+            return []
+        found = [
+            one
+            for child in as_manifest(entry.digest, store.read(entry.digest)).entries
+            if not names or child.name == names[0]
+            for one in below(path / child.name, child, names[1:])
+        ]
+        if not found and not names:
+            clean.add(entry.digest)
+        return found
+
+    places: list[Lacking] = []
+    for part in parts if absent else ():
+        names = part.below.split(b"/") if part.below else []
+        shown = part.path or RepoPath(part.top.name)
+        artifact = RepoPath(shown.raw[: -len(part.below) - 1]) if names and part.path else shown
+        places += [Lacking(shown, *one) for one in below(artifact, part.top, names)]
+    return places
 
 
 def _entries(store: BlobStore, roots: set[bytes]) -> Iterator[Entry]:

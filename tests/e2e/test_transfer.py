@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from blake3 import blake3
 
 from gitprov.anchors.ipfs_client import Kubo
 from gitprov.core import car, cid
@@ -169,8 +170,35 @@ def test_what_nobody_pushed_is_named_and_the_rest_comes(owner: Path, tmp_path: P
     add_remote(other, str(tmp_path / "nas"))
     ended = gitprov(other, "fetch")
     assert ended.code == 3
-    assert "neither here nor there: blake3:" in ended.err
+    # The folder's manifest was not pushed either.
+    assert "neither here nor there: data, blake3:" in ended.err
     assert "`gitprov push`" in ended.err
+
+
+def test_a_pull_that_lacks_a_file_restores_every_other_artifact(
+    owner: Path, tmp_path: Path
+) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    write(owner, {"data/3/new.bin": b"new"})
+    ok(owner, "add", "data")
+    git(owner, "commit", "-q", "-m", "second")
+    digest = f"blake3:{blake3(b'new').hexdigest()}"
+    parts = ["model.bin", *(f"data/{name}" for name in range(7) if name != 3)]
+    parts += [f"data/3/{file.name}" for file in (owner / "data/3").glob("[0-9]*.bin")]
+    ok(owner, "push", *(word for part in parts for word in ("-p", part)))
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    ended = gitprov(other, "pull")
+    assert ended.code == 3
+    assert ended.out.splitlines()[-1].split() == ["restored", "model.bin"]
+    assert f"neither here nor there: data/3/new.bin, {digest}" in ended.err
+    assert "left as it is, for lack of that: data\n" in ended.err
+    assert (other / "model.bin").read_bytes() == (owner / "model.bin").read_bytes()
+    assert not (other / "data").exists()
+    ended = gitprov(other, "pull", "data/4", "data/3", "--json")
+    assert (ended.code, ended.json["left"]) == (3, ["data/3"])
+    assert ended.json["lacking"] == [{"path": "data/3/new.bin", "digest": digest}]
+    assert [path.name for path in (other / "data").iterdir()] == ["4"]
 
 
 def test_a_store_that_lacks_something_pushes_nothing_half(owner: Path, tmp_path: Path) -> None:
