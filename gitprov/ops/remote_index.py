@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from gitprov.errors import UnavailableError, UsageError
+from gitprov.errors import UsageError
 from gitprov.ops.remote_setup import remotes_config
 from gitprov.ops.transfer import is_accepted
 from gitprov.store.remote_listing import write_listing
-from gitprov.store.remote_marker import MARKER, MAX_MARKER_BYTES, read_marker
+from gitprov.store.remote_marker import nothing_pushed, read_marker
 from gitprov.store.transport import MissingError, Transport
 from gitprov.workspace import Workspace
 
@@ -44,10 +44,7 @@ def index_remote(ws: Workspace, name: str, transport: Transport) -> Indexed:
             hint=f"gitprov push --yes -r {name}, once: it is remembered",
         )
     try:
-        marker = transport.get(MARKER, limit=MAX_MARKER_BYTES)
+        read_marker(transport)  # of a newer layout nothing is known, nor what lies there
     except MissingError:
-        raise UnavailableError(
-            f"nothing was pushed to {transport.url} yet", hint="gitprov push"
-        ) from None
-    read_marker(marker, transport.url)  # of a newer layout nothing is known, nor what lies there
+        raise nothing_pushed(transport) from None
     return Indexed(transport.url, write_listing(transport))
