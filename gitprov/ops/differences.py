@@ -25,20 +25,15 @@ def differences(ws: Workspace, artifact: RepoPath, top: Entry, tree: Tree) -> tu
     """
     if is_same(tree, top):
         return ()
-    changes = compare(top, tree, loader(ws.store))
     here = checked_out(ws, artifact)
-    if not here.is_partial:
-        return tuple(changes)
-    return tuple(
-        change
-        for change in changes
-        if change.how != "deleted" or here.covers(_inside(artifact, change.path))
-    )
 
+    def away(below: bytes) -> bool:
+        path = artifact / below if below else artifact
+        return not here.covers(path) and not any(path.contains(part) for part in here.parts)
 
-def _inside(artifact: RepoPath, below: bytes) -> RepoPath:
-    name = below.rstrip(b"/")
-    return artifact / name if name else artifact
+    if here.is_partial:
+        return tuple(compare(top, tree, loader(ws.store), away=away))
+    return tuple(compare(top, tree, loader(ws.store)))
 
 
 def odd_names(tree: Tree) -> list[tuple[bytes, str]]:

@@ -71,32 +71,46 @@ class _Scanned:
         return {e.name: _Scanned(e, children.get(e.name)) for e in self._tree.entries}
 
 
-def compare(old: Entry | None, new: Tree | None, load: Load) -> Iterator[Change]:
+def compare(
+    old: Entry | None,
+    new: Tree | None,
+    load: Load,
+    *,
+    away: Callable[[bytes], bool] = lambda _: False,
+) -> Iterator[Change]:
     """Yields how a scan differs from what the store has.
 
     Args:
         old: the kind, digest and size of the artifact in the store; its name does not matter.
         new: the scan, or None when nothing is there.
         load: fetches manifests.
+        away: whether nothing at a path, or below it, is meant to be here; such a path is no
+            difference where it is not, and its manifest is not asked for.
     """
     scanned = None if new is None else _Scanned(Entry(b"", new.kind, new.root, new.size), new)
-    return _differences(None if old is None else _Stored(old, load), scanned)
+    return _differences(None if old is None else _Stored(old, load), scanned, away)
 
 
 def compare_stored(old: Entry | None, new: Entry | None, load: Load) -> Iterator[Change]:
     """Yields how two artifacts in the store differ."""
     return _differences(
-        None if old is None else _Stored(old, load), None if new is None else _Stored(new, load)
+        None if old is None else _Stored(old, load),
+        None if new is None else _Stored(new, load),
+        lambda _: False,
     )
 
 
-def _differences(old: _Side | None, new: _Side | None) -> Iterator[Change]:
+def _differences(
+    old: _Side | None, new: _Side | None, away: Callable[[bytes], bool]
+) -> Iterator[Change]:
     waiting = [(b"", old, new)]
     while waiting:
         path, a, b = waiting.pop()
         before = a.entry if a is not None else None
         after = b.entry if b is not None else None
         if before is not None and after is not None and before[1:3] == after[1:3]:
+            continue
+        if after is None and away(path):
             continue
         if len(path) > MAX_PATH_BYTES:
             raise MalformedError("a manifest's folders are nested too deeply")

@@ -67,3 +67,20 @@ def test_a_part_cannot_be_added_without_the_list_it_goes_into(empty_clone: Path)
     assert "gitprov fetch --path data brings it" in ended.err
     ok(empty_clone, "fetch", "--path", "data", "--dry-run")
     ok(empty_clone, "add", "data/b/4")
+
+
+def test_a_part_that_was_pulled_is_clean_and_may_be_changed_and_committed(
+    empty_clone: Path,
+) -> None:
+    ok(empty_clone, "install")
+    ok(empty_clone, "pull", "data/a")
+    [before] = ok(empty_clone, "status", "--json").json["artifacts"]
+    assert (before["state"], before["changes"]) == ("partial", [])
+    write(empty_clone, {"data/a/new": "new"})
+    ok(empty_clone, "add", "data/a/new")
+    git(empty_clone, "commit", "-q", "-m", "a file in a part")
+    [after] = ok(empty_clone, "status", "--json").json["artifacts"]
+    assert (after["state"], after["changes"]) == ("partial", [])
+    (empty_clone / "data/a/1").unlink()
+    [gone] = ok(empty_clone, "status", "--json").json["artifacts"]
+    assert [one["path"] for one in gone["changes"]] == ["a/1"]
