@@ -131,6 +131,10 @@ def _send_data(ws: Workspace, stdin: bytes, say: Say, tell: Tell) -> None:
         if done.objects:
             objects = "1 object" if done.objects == 1 else f"{done.objects:,} objects"
             say(f"sent {objects}, {done.travelled:,} bytes, to {done.url}")
+        if done.absent:
+            lacking = done.lacking[0].path if done.lacking else f"blake3:{done.absent[0].hex()}"
+            more = f" and {len(done.absent) - 1:,} more" if len(done.absent) > 1 else ""
+            say(f"neither here nor at {done.url}: {lacking}{more}")
     except GitprovError as exc:
         tell("warning", exc)
         say("the data was not sent: `gitprov push` sends it")

@@ -359,7 +359,9 @@ def _show(
     if len(done.lacking) > _NAMED:
         note(f"gitprov: and {len(done.lacking) - _NAMED:,} more")
     if done.absent:
-        note("gitprov: `gitprov push`, where somebody has them, sends them there")
+        others = "`gitprov push`, where somebody has them, sends them there"
+        mine = "; so does `gitprov add`, and a push, where the files are"
+        note(f"gitprov: {others}{mine if words[1] == 'to' else ''}")
     notes.tell()
 
 

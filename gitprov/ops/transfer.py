@@ -92,9 +92,11 @@ def push(
 ) -> Transferred:
     """Sends the data of commits, or of some paths in them, to a remote; what it lacks travels.
 
+    What neither side has is named in what is returned; all else has been sent.
+
     Raises:
         UsageError: the remote can only be read, or there is nothing at a path.
-        UnavailableError: the store lacks some of it, or the remote cannot be reached.
+        UnavailableError: the remote cannot be reached.
     """
     if transport.read_only:
         raise read_only(transport.url)
@@ -120,23 +122,30 @@ def push(
         if not dry_run:
             # Also when nothing was sent: the push before may have died before it came this far.
             refresh_listing(transport)
-            _only_there(remote, done.kept)
-            if not done.kept:
+            if not done.absent:
                 count = None if done.there is None else done.there + done.objects
                 remember(remote.folder, asked, remote.counted_on(), count, _whole(parts))
+        lost = _lost(remote, done.absent)
     return Transferred(
-        transport.url, len(commits), done.objects, done.size, done.travelled, done.there
+        url=transport.url,
+        commits=len(commits),
+        objects=done.objects,
+        size=done.size,
+        travelled=done.travelled,
+        there=done.there,
+        absent=lost,
+        lacking=tuple(lacking(ws.store, parts, {*lost})),
     )
 
 
 class _Sent(NamedTuple):
-    """What was sent, as in `Transferred`, and what only the remote has."""
+    """What was sent, as in `Transferred`, and what the store lacks."""
 
     objects: int
     size: int
     travelled: int
     there: int | None
-    kept: Sequence[bytes]
+    absent: Sequence[bytes]
 
 
 def _send_needed(
@@ -154,13 +163,12 @@ def _send_needed(
     known = {path: root for path, root in memory.roots.items() if path in whole}
     wanted, absent = needed(store, parts, known)
     there = remote.has(wanted)
-    kept = _only_there(remote, absent)
-    lacking = [one for one in wanted if one not in there]
-    size = sum(store.sizes(one.digest for one in lacking).values())
+    new = [one for one in wanted if one not in there]
+    size = sum(store.sizes(one.digest for one in new).values())
     travelled = 0
     if not dry_run:
         if meter is not None:
-            meter.found(len(lacking), size)
+            meter.found(len(new), size)
         told = None if meter is None else meter.done
         # All that is wanted: what is there may be announced for removal meanwhile.
         travelled = send(remote, store, wanted, jobs=jobs, sent=told).sent_bytes
@@ -169,9 +177,9 @@ def _send_needed(
             rest = _send_needed(
                 store, remote, parts, Memory(), jobs=jobs, dry_run=dry_run, meter=meter
             )
-            objects, size = rest.objects + len(lacking), rest.size + size
-            return _Sent(objects, size, rest.travelled + travelled, None, rest.kept)
-    return _Sent(len(lacking), size, travelled, None if known else len(there), kept)
+            objects, size = rest.objects + len(new), rest.size + size
+            return _Sent(objects, size, rest.travelled + travelled, None, rest.absent)
+    return _Sent(len(new), size, travelled, None if known else len(there), absent)
 
 
 def _whole(parts: Iterable[Part]) -> dict[bytes, bytes]:
@@ -183,12 +191,23 @@ def _whole(parts: Iterable[Part]) -> dict[bytes, bytes]:
     return roots
 
 
-def _only_there(remote: Remote, digests: Sequence[bytes]) -> Sequence[bytes]:
-    """Returns what the store lacks, when the remote has all of it and will keep it."""
+def _lost(remote: Remote, digests: Sequence[bytes]) -> tuple[bytes, ...]:
+    """Returns what of that which the store lacks the remote does not have either.
+
+    Raises:
+        UnavailableError: it has some of it, and is about to remove it.
+    """
     kept = {one.digest for one in remote.has(Wanted(one, is_manifest=False) for one in digests)}
-    if absent := [digest for digest in digests if digest not in kept]:
-        raise _missing(absent, announced=remote.place(absent[0]) is not None)
-    return digests
+    lost = tuple(digest for digest in digests if digest not in kept)
+    going = [digest for digest in lost if remote.place(digest) is not None]
+    if going:
+        more = f" and {len(going) - 1:,} more" if len(going) > 1 else ""
+        raise UnavailableError(
+            f"the store lacks blake3:{going[0].hex()}{more}, and a collection is about to remove "
+            "it from the remote",
+            hint="gitprov fetch brings it here; then push it again",
+        )
+    return lost
 
 
 def _glance(remote: Remote) -> dict[str, int] | None:
@@ -307,20 +326,6 @@ def fetch_parts(
 
 def _indexes(ws: Workspace) -> str:
     return os.path.join(ws.repo.data_dir, REMOTE_CACHE)
-
-
-def _missing(absent: Sequence[bytes], *, announced: bool) -> UnavailableError:
-    more = f" and {len(absent) - 1:,} more" if len(absent) > 1 else ""
-    if announced:
-        return UnavailableError(
-            f"the store lacks blake3:{absent[0].hex()}{more}, and a collection is about to remove "
-            "it from the remote",
-            hint="gitprov fetch brings it here; then push it again",
-        )
-    return UnavailableError(
-        f"the store lacks blake3:{absent[0].hex()}{more}, and the remote does not have it either",
-        hint="`gitprov status` names the files; `gitprov add` brings them back",
-    )
 
 
 def pushed_commits(ws: Workspace, refs: Iterable[tuple[str, str | None]]) -> list[str]:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import islice
 from typing import Any, BinaryIO, cast
 
@@ -77,7 +76,8 @@ class ProcessTransport(Transport):
         except OSError as exc:
             raise EnvironmentFault(f"cannot start {sys.executable}: {exc.strerror}") from exc
         # Credentials go through the pipe: a command line is seen by everybody.
-        self._read_only = self._ask("open", url, dict(options), dict(environ), asdict(patience))
+        waits = [patience.connect, patience.silence, patience.sending, [*patience.pauses]]
+        self._read_only = self._ask("open", url, dict(options), dict(environ), waits)
 
     @property
     def url(self) -> str:
@@ -189,12 +189,13 @@ _METHODS: dict[str, Callable[..., Any]] = {
 
 
 def _open(
-    url: str, options: Mapping[str, str], environ: Mapping[str, str], patience: dict[str, Any]
+    url: str, options: Mapping[str, str], environ: Mapping[str, str], waits: list[Any]
 ) -> Transport:
     from gitprov.store.transports import open_transport
 
-    pauses = tuple(patience.pop("pauses"))
-    return open_transport(url, options, environ, patience=Patience(**patience, pauses=pauses))
+    connect, silence, sending, pauses = waits
+    patience = Patience(connect, silence, sending, tuple(pauses))
+    return open_transport(url, options, environ, patience=patience)
 
 
 def _write(pipe: BinaryIO, value: object) -> None:

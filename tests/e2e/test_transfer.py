@@ -24,7 +24,7 @@ from gitprov.store.transport_folder import FolderTransport
 from gitprov.workspace import Workspace
 from tests.conftest import SOAK
 from tests.support.cli import GITPROV, gitprov, ok, refused
-from tests.support.repos import configure, git, isolated_environment, make_repo, write
+from tests.support.repos import clone, configure, git, isolated_environment, make_repo, write
 from tests.support.servers import web_server
 
 if TYPE_CHECKING:
@@ -201,12 +201,51 @@ def test_a_pull_that_lacks_a_file_restores_every_other_artifact(
     assert [path.name for path in (other / "data").iterdir()] == ["4"]
 
 
-def test_a_store_that_lacks_something_pushes_nothing_half(owner: Path, tmp_path: Path) -> None:
+def test_a_push_sends_what_the_store_has_and_names_the_rest(owner: Path, tmp_path: Path) -> None:
+    add_remote(owner, str(tmp_path / "nas"))
+    ok(owner, "push", "-p", "data/3")
     other = colleague(owner)
     add_remote(other, str(tmp_path / "nas"))
-    ended = gitprov(other, "push")
+    ok(other, "pull", "data/3")
+    write(other, {"more/a": "1", "data/3/new.bin": b"new"})
+    ok(other, "add", "more", "data/3/new.bin")
+    git(other, "commit", "-q", "-m", "more")
+    ended = gitprov(other, "push", "--json")
     assert ended.code == 3
-    assert "the store lacks blake3:" in ended.err
+    sent = ended.json
+    assert sent["objects"] == 5  # two files, more, data/3 and data
+    assert len(sent["absent"]) == 7  # six folders, and the model
+    assert sorted(one["path"] for one in sent["lacking"]) == [
+        *(f"data/{number}" for number in (0, 1, 2, 4, 5, 6)),
+        "model.bin",
+    ]
+    again = gitprov(other, "push")
+    assert again.code == 3
+    assert "neither here nor there: data/0, blake3:" in again.err
+    assert "`gitprov add`, and a push, where the files are" in again.err
+    third = clone(other, tmp_path / "third")
+    ok(third, "init", "--quiet")
+    add_remote(third, str(tmp_path / "nas"))
+    assert gitprov(third, "pull", "more", "data/3/new.bin").code == 0
+    assert (third / "data/3/new.bin").read_bytes() == b"new"
+    ok(owner, "push")
+    assert ok(other, "push", "--json").json["absent"] == []
+
+
+def test_git_push_names_data_that_nobody_has(owner: Path, tmp_path: Path) -> None:
+    other = colleague(owner)
+    add_remote(other, str(tmp_path / "nas"))
+    git(tmp_path, "init", "-q", "--bare", "origin.git")
+    git(other, "remote", "set-url", "origin", str(tmp_path / "origin.git"))
+    done = subprocess.run(
+        ["git", "push", "-q", "origin", "main"],
+        cwd=other,
+        env=hook_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"neither here nor at {tmp_path / 'nas'}: data and 1 more" in done.stderr
 
 
 def test_bytes_that_were_changed_on_the_remote_are_refused(owner: Path, tmp_path: Path) -> None:
