@@ -5,6 +5,7 @@ refused: whoever answers in its place would get the data.
 """
 
 import contextlib
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,11 @@ _SESSIONS = 8
 _WINDOW = 16 << 20
 _KEYS = ("id_ed25519", "id_ecdsa", "id_rsa")
 _SYSTEM_HOSTS = "/etc/ssh/ssh_known_hosts"
+
+_LOG = logging.getLogger("gitprov.ssh")
+# Where nobody listens, logging writes paramiko's tracebacks on stderr, beside the sentence of ours.
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,7 @@ class SshConnection:
             raise UsageError("ssh:// needs paramiko", hint="pip install 'gitprov[ssh]'") from exc
         self._paramiko = paramiko
         self._where = str(url)
+        self._command = _command(url)
         self._environ = environ
         self._patience = patience
         self._means = self._read_means(url)
@@ -145,6 +152,7 @@ class SshConnection:
     def _connected(self) -> Any:
         paramiko, means = self._paramiko, self._means
         client = paramiko.SSHClient()
+        client.set_log_channel(_LOG.name)
         for path in means.known_hosts:
             with contextlib.suppress(OSError):
                 client.load_system_host_keys(path)
@@ -171,27 +179,31 @@ class SshConnection:
 
     def _refused(self, exc: Exception) -> UnavailableError:
         paramiko, host = self._paramiko, self._means.host
-        at = f" -p {self._means.port}" if self._means.port != 22 else ""
+        works = f"does `{self._command}` work?"
         if isinstance(exc, paramiko.BadHostKeyException):
+            name = host if self._means.port == 22 else f"'[{host}]:{self._means.port}'"
             return UnavailableError(
                 f"{host} shows another host key than the one that ssh knows",
-                hint=f"somebody may be in between; ask who runs it, then: ssh-keygen -R {host}",
+                hint=f"somebody may be in between; ask who runs it, then: ssh-keygen -R {name}",
             )
         if isinstance(exc, paramiko.AuthenticationException):
             return UnavailableError(
                 f"{host} does not let us in: {_reason(exc)}",
-                hint=f"does `ssh{at} {host}` work? a key with a passphrase needs ssh-add",
+                hint=f"{works} a key with a passphrase needs ssh-add",
             )
         if "not found in known_hosts" in str(exc):
             return UnavailableError(
-                f"the host {host} is not known to ssh", hint=f"run `ssh{at} {host}` once"
+                f"the host {host} is not known to ssh", hint=f"run `{self._command}` once"
             )
         if "No authentication methods available" in str(exc):
             return UnavailableError(
                 f"there is no key for {host}: neither in ~/.ssh nor in an agent",
-                hint=f"does `ssh{at} {host}` work? a key with a passphrase needs ssh-add",
+                hint=f"{works} a key with a passphrase needs ssh-add",
             )
-        return TransientError(f"{self._where} cannot be reached: {_reason(exc)}")
+        return TransientError(
+            f"{self._where} cannot be reached: {_reason(exc)}",
+            hint=f"{works} if not, see whether host and port are right, and sshd runs there",
+        )
 
     def _read_means(self, url: RemoteUrl) -> _Means:
         home = self._environ.get("HOME", "/")
@@ -230,7 +242,20 @@ def _jump(found: Mapping[str, Any], host: str, port: int) -> str | None:
     return f"ssh {jumps}-W {host}:{port} {last}"
 
 
+def _command(url: RemoteUrl) -> str:
+    """What a person types to get there: through ssh's configuration, as we do."""
+    port = f" -p {url.port}" if url.port not in {None, 22} else ""
+    return f"ssh{port} {f'{url.user}@' if url.user else ''}{url.host}"
+
+
 def _reason(exc: BaseException) -> str:
-    if isinstance(exc, TimeoutError):
+    said = str(exc)
+    if isinstance(exc, OSError) and exc.strerror:
+        said = exc.strerror  # without `[Errno -2]` before it
+    # paramiko gives up waiting without a word, and then misses the session that there is not.
+    is_late = any(isinstance(one, TimeoutError) for one in (exc, exc.__context__))
+    if is_late or said == "No existing session":
         return "it did not answer in time"
-    return printable(str(exc))[:160] or type(exc).__name__
+    if said.startswith(("Error reading SSH protocol banner", "Indecipherable protocol version")):
+        return "what answers there does not say that it is ssh"
+    return printable(said)[:160] or type(exc).__name__
