@@ -68,6 +68,11 @@ class FolderTransport(Transport):
             # The folder itself may be reached through symlinks: the user named it.
             self._root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError) as exc:
+            if os.path.exists(path):
+                raise UnavailableError(
+                    f"{self.url} is a file, and no folder",
+                    hint="move it away and make the folder, or add a remote of another one",
+                ) from exc
             raise UnavailableError(
                 f"the remote's folder {self.url} is not there",
                 hint=f"mount it, or make it: mkdir {self.url}",

@@ -176,24 +176,38 @@ class SftpTransport(Transport):
         def once() -> _T:
             try:
                 with self._connection.session() as sftp:
-                    return work(sftp)
-            except FileNotFoundError as exc:
-                raise MissingError(name, self.url) from exc
+                    try:
+                        return work(sftp)
+                    except FileNotFoundError as exc:
+                        raise self._missing(sftp, name) from exc
             except OSError as exc:
                 raise self._failed(exc, name, writing=writing) from exc
 
         return patiently(self._patience, once)
 
+    def _missing(self, sftp: Any, name: str) -> UnavailableError:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISDIR(sftp.stat(self._root).st_mode or stat.S_IFDIR):
+                return UnavailableError(
+                    f"{self.url} is a file, and no folder",
+                    hint="move it away on that machine, or add a remote of another address",
+                )
+        return MissingError(name, self.url)
+
     def _failed(self, exc: OSError, name: str, *, writing: bool) -> GitprovError:
         said = printable(str(exc.strerror or exc))[:160]
         if isinstance(exc, PermissionError):
             if writing:
-                return EnvironmentFault(f"{self.url} lets nobody write {name} as this user")
+                return EnvironmentFault(
+                    f"{self.url} lets nobody write {name} as this user",
+                    hint="let this user write there, on that machine",
+                )
             return UnavailableError(f"{name or 'the folder'} of {self.url} may not be read")
         if writing:
             return EnvironmentFault(
                 f"{name} cannot be written to {self.url}: sshd says {said!r}",
-                hint=f"is there space left on {self._connection.host}?",
+                hint=f"is there space left on {self._connection.host}, on a disk that is not "
+                "read-only?",
             )
         return UnavailableError(f"{name or 'the folder'} of {self.url} cannot be read: {said}")
 
@@ -231,11 +245,22 @@ class SftpTransport(Transport):
             # Only the last folder of the address is made: an unmounted disk is not an empty one.
             if folder != self._root:
                 self._make_folder(sftp, os.path.dirname(folder))
-            try:
-                sftp.mkdir(folder)
-            except OSError:  # somebody else has just made it, or it fails for good
-                sftp.stat(folder)
+            self._make_one(sftp, folder)
         self._made.add(folder)
+
+    def _make_one(self, sftp: Any, folder: str) -> None:
+        try:
+            sftp.mkdir(folder)
+        except OSError as exc:
+            with contextlib.suppress(FileNotFoundError):
+                sftp.stat(folder)
+                return  # somebody else has just made it
+            if isinstance(exc, PermissionError) and folder == self._root:
+                raise EnvironmentFault(
+                    f"the folder above that of {self.url} may not be written by this user",
+                    hint="make the folder on that machine, for this user",
+                ) from exc
+            raise
 
     def _temporary(self, sftp: Any) -> str:
         folder = self._path(_TEMPORARY)
