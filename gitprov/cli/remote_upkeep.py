@@ -9,6 +9,7 @@ import click
 from gitprov.cli.context import open_remote, workspace
 from gitprov.cli.options import emit_json, human_size, note, plural, say
 from gitprov.cli.progress import progress
+from gitprov.core.digest import Digest
 from gitprov.ops.remote_fsck import RemoteCheck, fsck_remote, shown
 from gitprov.ops.remote_gc import GRACE_DAYS, RemoteCollection, gc_remote
 from gitprov.ops.remote_setup import remotes_config
@@ -193,16 +194,22 @@ def _emit_check(done: RemoteCheck) -> None:
             "lacking": [*shown(done.lacking)],
             "lost": [*shown(done.lost)],
             "mended": [*shown(done.mended)],
+            "files": {str(Digest(one)): list(names) for one, names in done.files.items()},
         },
     )
 
 
 def _tell_check(done: RemoteCheck, *, mend: bool, quiet: bool) -> None:
-    lines = [(one.kind, one.detail) for one in done.store]
-    lines += [(one.kind, one.detail) for one in done.problems]
-    lines += [("lost", f"neither side has {one}") for one in shown(done.lost)]
-    for kind, detail in lines[:_NAMED]:
+    files = done.files
+    lines = [
+        (one.kind, one.detail, one.files or (one.digest and files.get(one.digest.raw)))
+        for one in done.store
+    ]
+    lines += [(one.kind, one.detail, files.get(one.digest or b"")) for one in done.problems]
+    lines += [("lost", f"neither side has {Digest(one)}", files.get(one)) for one in done.lost]
+    for kind, detail, names in lines[:_NAMED]:
         say(f"{click.style(kind, fg='red')}  {detail}")
+        _tell_files(names or ())
     if len(lines) > _NAMED:
         say(f"and {len(lines) - _NAMED:,} more: --json names them all")
     if done.lacking:
@@ -213,6 +220,7 @@ def _tell_check(done: RemoteCheck, *, mend: bool, quiet: bool) -> None:
             if done.repaired
             else f"{done.url} {verb} {objects} that commits here need"
         )
+        _tell_files(sorted({name for one in done.lacking for name in files.get(one, ())}))
     if done.mended:
         say(f"mended {plural(len(done.mended), 'blob')} of the store")
     if quiet:
@@ -230,6 +238,13 @@ def _tell_check(done: RemoteCheck, *, mend: bool, quiet: bool) -> None:
         say("everything was repaired")
     elif not done.is_whole:
         _hint(done, mend=mend)
+
+
+def _tell_files(names: "Sequence[str]") -> None:
+    for name in names[:_NAMED]:
+        say(f"         {name}")
+    if len(names) > _NAMED:
+        say(f"         and {len(names) - _NAMED:,} more: --json names them all")
 
 
 def _hint(done: RemoteCheck, *, mend: bool) -> None:

@@ -9,12 +9,10 @@ from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.ops.checkouts import checked_out
 from gitprov.ops.manifests import loader, top_entry
+from gitprov.ops.named import MAX_NAMES
 from gitprov.ops.pointers import Tracked, artifact_path, pointer_paths, read_pointer
 from gitprov.store.check import Problem
 from gitprov.workspace import Workspace
-
-MAX_NAMES = 5
-"""So many files are named for one damaged blob; identical files share a blob."""
 
 
 @dataclass(frozen=True, slots=True)

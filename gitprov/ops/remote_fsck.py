@@ -1,18 +1,19 @@
 """`gitprov fsck --remote`: a remote's integrity, and repair from each side to the other."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, UnavailableError
 from gitprov.ops.fsck import StoreProblem, fsck
-from gitprov.ops.remote_live import Scratch, followed, scratch
+from gitprov.ops.named import paths_of
+from gitprov.ops.remote_live import Live, Scratch, followed, manifests, scratch
 from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer import REMOTE_CACHE
-from gitprov.ops.transfer_needs import parts_of_commits
+from gitprov.ops.transfer_needs import Part, parts_of_commits
 from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_check import Inspection, Inspector, RemoteProblem
@@ -51,6 +52,7 @@ class RemoteCheck:
         repaired: whether everything that could be repaired was.
         mended: blobs of the store that came back from the remote.
         can_be_written: whether the remote can be repaired from here.
+        files: a few files, of any version, of each blob or manifest that is named here.
     """
 
     url: str
@@ -63,6 +65,7 @@ class RemoteCheck:
     repaired: bool
     mended: tuple[bytes, ...] = ()
     can_be_written: bool = True
+    files: Mapping[bytes, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -118,29 +121,34 @@ def fsck_remote(
         found.problems[:0] = problems
         if found.false:
             remote.disbelieve(found.false)
-        wanted, lost, sizes = _needed(ws, place)
-        lacking = [one for one in wanted if remote.place(one.digest) is None]
-        here = ws.store.has(one.digest for one in lacking)
-        lost = {*lost, *(one.digest for one in lacking if one.digest not in here)}
+        needs = _needed(ws, place)
+        wanted = needs.wanted()
+        absent = [one.digest for one in wanted if remote.place(one.digest) is None]
+        here = ws.store.has(absent)
+        lost = {*needs.live.missing, *(one for one in absent if one not in here)}
         mended: tuple[bytes, ...] = ()
-        if writes and (found.problems or lacking or lost):
+        if writes and (found.problems or absent or lost):
             writer.commit()
             lost = {*repair(remote, found, ws.store, wanted, jobs=jobs)}
             refresh_listing(transport)
         if mend:
             fetcher = Fetcher(remote, writer, pool, jobs, partial)
-            mended = _mend_store(ws, remote, fetcher, store, sizes)
+            mended = _mend_store(ws, remote, fetcher, store, needs.sizes())
+        concerned = {*absent, *lost, *(one.digest for one in found.problems if one.digest)}
+        concerned.update(one.digest.raw for one in store if one.digest)
+        files = _files(ws, place, needs, concerned) if concerned else {}
     return RemoteCheck(
         transport.url,
         tuple(found.problems),
         store,
-        tuple(one.digest for one in lacking if one.digest in here),
+        tuple(one for one in absent if one in here),
         tuple(sorted(lost)),
         found,
         None if sample is None else seed,
         writes,
         mended,
         not transport.read_only,
+        files,
     )
 
 
@@ -168,17 +176,41 @@ def _identify(remote: Remote, *, writes: bool) -> list[RemoteProblem]:
     return []
 
 
-def _needed(ws: Workspace, place: Scratch) -> tuple[list[Wanted], set[bytes], Mapping[bytes, int]]:
-    """What the commits of all branches and tags need, manifests that nobody has, sizes of files."""
+class _Needs(NamedTuple):
+    """What the commits of all branches and tags need: artifacts, and what is below them."""
+
+    parts: Sequence[Part]
+    live: Live
+
+    def wanted(self) -> list[Wanted]:
+        files = [Wanted(digest, is_manifest=False) for digest in sorted(self.live.files)]
+        return files + [Wanted(digest, is_manifest=True) for digest in sorted(self.live.folders)]
+
+    def sizes(self) -> dict[bytes, int]:
+        """The sizes of files, where a manifest or a pointer says them."""
+        sizes = {one.top.digest: one.top.size for one in self.parts if one.top.kind != "d"}
+        known = self.live.files.items()
+        return sizes | {digest: size for digest, size in known if size is not None}
+
+
+def _needed(ws: Workspace, place: Scratch) -> _Needs:
     commits = chosen_commits(ws, (), everything=True)
-    named = [one.top for one in parts_of_commits(ws, commits, ())]
-    tops = {(top.digest, top.kind == "d") for top in named}
-    live = followed([ws.store], place, tops)
-    wanted = [Wanted(digest, is_manifest=False) for digest in sorted(live.files)]
-    wanted += [Wanted(digest, is_manifest=True) for digest in sorted(live.folders)]
-    sizes = {top.digest: top.size for top in named if top.kind != "d"}
-    sizes.update((digest, size) for digest, size in live.files.items() if size is not None)
-    return wanted, set(live.missing), sizes
+    parts = parts_of_commits(ws, commits, ())
+    tops = {(one.top.digest, one.top.kind == "d") for one in parts}
+    return _Needs(parts, followed([ws.store], place, tops))
+
+
+def _files(
+    ws: Workspace, place: Scratch, needs: _Needs, concerned: Collection[bytes]
+) -> dict[bytes, tuple[str, ...]]:
+    """Reads the manifests once more: only now it is known what is to be named."""
+    tops = [(one.path.raw, one.top.digest) for one in needs.parts if one.path is not None]
+    listed = (
+        manifest
+        for store in (ws.store, place.store)
+        for manifest in manifests(store, needs.live.folders)
+    )
+    return paths_of(concerned, tops, listed)
 
 
 def _mend_store(
@@ -212,6 +244,6 @@ def _is_mended(problem: StoreProblem, mended: Sequence[bytes]) -> bool:
     return problem.digest is not None and problem.digest.raw in mended
 
 
-def shown(digests: Sequence[bytes]) -> list[str]:
+def shown(digests: Iterable[bytes]) -> list[str]:
     """Returns digests as text."""
     return [str(Digest(one)) for one in digests]

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from gitprov.config.git_url import GitUrl
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
 from gitprov.git.command import printable
 from gitprov.git.sync import remotes
+from gitprov.model.entry import Entry
 from gitprov.ops.gc_roots import repositories_of, tops
 from gitprov.ops.manifests import as_manifest
 from gitprov.platform.files import fault
@@ -151,36 +152,47 @@ def followed(
         below: set[bytes] = set()
         left = set(folders)
         for store in (*stores, scratch.store):
-            left -= _read(store, left, files, below)
+            left -= _followed(store, left, files, below)
         if left:
             scratch.fetcher.fetch(Wanted(root, is_manifest=True) for root in sorted(left))
-            left -= _read(scratch.store, left, files, below)
+            left -= _followed(scratch.store, left, files, below)
         missing |= left
         folders = below - done
     return Live(files, frozenset(done), versions, tuple(sorted(missing)))
 
 
-def _read(
+def _followed(
     store: BlobStore, roots: set[bytes], files: dict[bytes, int | None], below: set[bytes]
 ) -> set[bytes]:
-    """Reads those manifests that a store has, and returns which these are."""
+    """Takes down what those manifests list that a store has, and returns which these are."""
+    found: set[bytes] = set()
+    for root, entries in manifests(store, roots):
+        found.add(root)
+        for entry in entries:
+            if entry.kind == "d":
+                below.add(entry.digest)
+            else:
+                files[entry.digest] = entry.size
+    return found
+
+
+def manifests(
+    store: BlobStore, roots: Collection[bytes]
+) -> Iterator[tuple[bytes, Sequence[Entry]]]:
+    """Yields those manifests that a store has, each once; what is damaged is passed over."""
     found: set[bytes] = set()
     here = store.has(roots)
     while here - found:
         # One that is damaged is set aside by the reader, and is not there any more.
         with contextlib.suppress(VerificationError):
             for root, data in _readable(store, here - found):
-                for entry in as_manifest(root, data).entries:
-                    if entry.kind == "d":
-                        below.add(entry.digest)
-                    else:
-                        files[entry.digest] = entry.size
+                entries = as_manifest(root, data).entries
                 found.add(root)
+                yield root, entries
         again = store.has(roots)
         if again == here:
             break
         here = again
-    return found
 
 
 def _readable(store: BlobStore, roots: set[bytes]) -> Iterator[tuple[bytes, bytes]]:

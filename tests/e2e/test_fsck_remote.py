@@ -294,6 +294,49 @@ def test_a_web_server_is_checked_and_not_repaired(team: Path) -> None:
     assert names(nas) == before
 
 
+def test_files_are_named_by_their_paths(team: Path) -> None:
+    nas = team.parent / "nas"
+    model = blake3((team / "model.bin").read_bytes()).digest()
+    path = team / ".git/gitprov/objects" / model.hex()[:2] / model.hex()[2:]
+    change(path, lambda data: data.__setitem__(5000, data[5000] ^ 1))
+    told = gitprov(team, "fsck", "--remote")
+    assert (told.code, told.out.splitlines()[1]) == (1, "         model.bin")
+    ended = gitprov(team, "fsck", "--remote", "--json").json
+    assert ended["files"] == {f"blake3:{model.hex()}": ["model.bin"]}
+    ok(team, "fsck", "--remote", "--repair")
+
+    write(team, {"data/sub/new": b"new"})
+    ok(team, "add", "data")
+    git(team, "commit", "-q", "-m", "two")
+    lines = gitprov(team, "fsck", "--remote").out.splitlines()
+    names = [f"         {name}" for name in ("data", "data/sub", "data/sub/new")]
+    assert lines[0] == f"{nas} lacks 3 objects that commits here need"
+    assert lines[1:4] == names
+    ended = gitprov(team, "fsck", "--remote", "--json").json
+    assert sorted(ended["files"]) == sorted(ended["lacking"])
+
+    # What an older commit alone has, and a chunk of a large file.
+    git(team, "rm", "-q", "model.bin.prov")
+    git(team, "commit", "-q", "-m", "three")
+    flip_blocks(nas)
+    told = gitprov(empty_clone(team), "fsck", "--remote")
+    assert "         model.bin" in told.out.splitlines()
+    assert f"lost  neither side has blake3:{model.hex()}\n         model.bin\n" in told.out
+    lost = [line for line in told.out.splitlines() if line.startswith("lost")]
+    assert told.out.count("\n         data/") >= min(len(lost), 20) - 1
+
+
+def test_of_many_files_some_are_named_and_the_rest_counted(team: Path) -> None:
+    shutil.copytree(team / "data", team / "copy")
+    write(team, {f"more/{number}": noise(300, 500 + number) for number in range(30)})
+    ok(team, "add", "copy", "more")
+    git(team, "commit", "-q", "-m", "two")
+    told = gitprov(team, "fsck", "--remote").out.splitlines()
+    assert told[0].endswith("lacks 31 objects that commits here need")
+    assert told[1] == "         more"
+    assert told[21] == "         and 11 more: --json names them all"
+
+
 def test_options_that_do_not_fit_are_refused(team: Path) -> None:
     refused(team, "fsck", "--repair", code=2, says="--repair is for fsck --remote")
     refused(team, "fsck", "--remote", "--quarantine", code=2, says="for the store alone")
