@@ -161,17 +161,20 @@ class GitprovFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
     def cat(self, path: Any, recursive: bool = False, on_error: str = "raise", **_: Any) -> Any:
         """Returns the bytes of a file, or of several by name: of all in a folder if `recursive`.
 
-        Small ones that the store lacks come many at once.
+        Small ones that the store lacks come many at once. An error is about one file: the others
+        are had where `on_error` is "return", which puts it in its place, or "omit".
         """
         paths = self.expand_path(path, recursive=recursive)
         if isinstance(path, str) and paths == [self._strip_protocol(path)] and not recursive:
             return self.cat_file(path)
         if recursive:
             paths = [one for one in paths if self.info(one)["type"] == "file"]
-        self._bring(paths)
+        failed = self._bring(paths)
         found: dict[str, Any] = {}
         for one in paths:
             try:
+                if one in failed:
+                    raise failed[one]
                 found[one] = self.cat_file(one)
             except (GitprovError, OSError) as exc:
                 if on_error == "raise":
@@ -196,12 +199,14 @@ class GitprovFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
         lasts = ends if isinstance(ends, list) else [ends] * count
         if len(firsts) != count or len(lasts) != count:
             raise ValueError("as many starts and ends as paths are needed")
-        self._bring(dict.fromkeys(paths))
+        failed = self._bring(dict.fromkeys(paths))
         found: list[Any] = []
         with contextlib.ExitStack() as stack:
             files: dict[str, Any] = {}
             for path, start, end in zip(paths, firsts, lasts, strict=True):
                 try:
+                    if path in failed:
+                        raise failed[path]
                     if path not in files:
                         files[path] = stack.enter_context(self._open(path))
                     found.append(_part(files[path], files[path].size, start, end))
@@ -226,14 +231,16 @@ class GitprovFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(temporary)
 
-    def _bring(self, paths: Any) -> None:
-        nodes: list[Node] = []
+    def _bring(self, paths: Any) -> dict[str, GitprovError]:
+        """Fetches many at once; returns those for which the remote would be waited for again."""
+        nodes: dict[str, Node] = {}
         for path in paths:
-            with contextlib.suppress(UsageError):  # whoever reads it is told
+            with contextlib.suppress(GitprovError):  # whoever reads it is told
                 node = self._find(path)
                 if node.kind in {"f", "x"}:
-                    nodes.append(node)
-        self._session.bring(nodes)
+                    nodes[path] = node
+        failed = self._session.bring([*nodes.values()])
+        return {path: failed[node] for path, node in nodes.items() if node in failed}
 
     # ------------------------------------------------------------ writing
 

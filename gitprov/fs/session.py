@@ -151,12 +151,21 @@ class Session:
             if not node.digest:
                 with live.lock:
                     return open_git_file(live.ws.repo, node.oid, node.size)
-            return live.data.open(Blob(node.digest, node.size), _Streamed(self, node))
+            file = live.data.open(Blob(node.digest, node.size), _Streamed(self))
+        if isinstance(file, RangeFile):
+            file.naming = lambda: _named(node)
+        return file
 
-    def bring(self, nodes: Sequence[Node]) -> None:
-        """Fetches small files that the store lacks, many at once."""
+    def bring(self, nodes: Sequence[Node]) -> dict[Node, GitprovError]:
+        """Fetches small files that the store lacks, many at once.
+
+        Returns:
+            Those that cannot be had, as the remote does not answer, and what it is that happened.
+        """
+        data = [node for node in nodes if node.digest]
         with self._used() as live:
-            live.data.bring([Blob(node.digest, node.size) for node in nodes if node.digest])
+            failed = live.data.bring([Blob(node.digest, node.size) for node in data])
+        return {node: _about(node, failed[node.digest]) for node in data if node.digest in failed}
 
     @property
     def cache(self) -> ChunkCache:
@@ -278,16 +287,15 @@ class Session:
 class _Streamed:
     """Where a large file's chunks come from, in whatever process it is read."""
 
-    def __init__(self, session: Session, node: Node) -> None:
-        self._session, self._node = session, node
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
     @property
     def cache(self) -> ChunkCache:
         return self._session.cache
 
     def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
-        with _named(self._node):
-            yield from self._session.chunks(chunks)
+        yield from self._session.chunks(chunks)
 
 
 def _refuse_folder(node: Node) -> None:
@@ -302,10 +310,15 @@ def _named(node: Node) -> Iterator[None]:
     """Says which file it is about, where the error knows only a digest."""
     try:
         yield
-    except UnavailableError as exc:
-        raise UnavailableError(f"cannot read {node.path}: {exc}", hint=exc.hint) from exc
-    except VerificationError as exc:
-        raise VerificationError(f"cannot read {node.path}: {exc}", hint=exc.hint) from exc
+    except (UnavailableError, VerificationError) as exc:
+        raise _about(node, exc) from exc
+
+
+def _about(node: Node, exc: GitprovError) -> GitprovError:
+    for kind in (UnavailableError, VerificationError):
+        if isinstance(exc, kind):
+            return kind(f"cannot read {node.path}: {exc}", hint=exc.hint)
+    return exc
 
 
 # A program that opens a hundred thousand files one by one opens the repository once.

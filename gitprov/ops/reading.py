@@ -4,11 +4,11 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gitprov.core.digest import Digest
-from gitprov.errors import UnavailableError, VerificationError
+from gitprov.errors import GitprovError, UnavailableError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
 from gitprov.ops.intact import is_known_intact, remember_intact
@@ -149,34 +149,47 @@ class DataReader:
             self.remote.fetch([_wanted(blob)], {blob.digest: blob.size}, writer)
         return self._open_object(blob) or io.BytesIO(self.read(blob))
 
-    def bring(self, blobs: Sequence[Blob]) -> None:
+    def bring(self, blobs: Sequence[Blob]) -> dict[bytes, GitprovError]:
         """Fetches the small ones that are not here, many at once, where they are kept.
 
-        Raises:
-            UnavailableError: the remote lacks one, or cannot be reached.
-            VerificationError: it has one, but not as it is named.
+        What the remote lacks, or has wrong, is left to whoever reads it.
+
+        Returns:
+            By digest what cannot be had, and why: the remote does not answer.
         """
-        small = {blob.digest: blob for blob in blobs if blob.size <= SMALL_BYTES}
-        lacking = small.keys() - self._ws.store.has(small)
+        wanted = {blob.digest: blob for blob in blobs}
         batch: list[Blob] = []
         size = 0
-        for digest in sorted(lacking):
-            if self._kept.get(digest) is None:
-                batch.append(small[digest])
-                size += small[digest].size
-            if size >= KEPT_BYTES:
-                self._bring(batch)
-                batch, size = [], 0
-        self._bring(batch)
+        try:
+            for digest in sorted(self._lacking(wanted)):
+                if wanted[digest].size > SMALL_BYTES:
+                    continue
+                batch.append(wanted[digest])
+                size += wanted[digest].size
+                if size >= KEPT_BYTES:
+                    self._bring(batch)
+                    batch, size = [], 0
+            self._bring(batch)
+        except GitprovError as exc:
+            return dict.fromkeys(self._lacking(wanted), exc)
+        return {}
+
+    def _lacking(self, digests: Iterable[bytes]) -> set[bytes]:
+        asked = {digest for digest in digests if self._kept.get(digest) is None}
+        return asked - self._ws.store.has(asked)
 
     def _bring(self, batch: Sequence[Blob]) -> None:
         if batch:
-            self._fetched([_wanted(blob) for blob in batch], dict(batch))
+            self._fetched([_wanted(blob) for blob in batch], dict(batch), some=True)
 
-    def _fetched(self, wanted: Sequence[Wanted], sizes: dict[bytes, int]) -> dict[bytes, bytes]:
+    def _fetched(
+        self, wanted: Sequence[Wanted], sizes: dict[bytes, int], *, some: bool = False
+    ) -> dict[bytes, bytes]:
         arrived = Arrived()
-        self.remote.fetch(wanted, sizes, arrived)
-        self._kept.keep(arrived)
+        try:
+            self.remote.fetch(wanted, sizes, arrived, some=some)
+        finally:
+            self._kept.keep(arrived)  # each was checked, whatever became of the others
         return arrived.blobs
 
     def _open_object(self, blob: Blob) -> ObjectFile | None:

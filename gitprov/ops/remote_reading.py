@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from gitprov.core.digest import Digest
-from gitprov.errors import UnavailableError, VerificationError
+from gitprov.errors import GitprovError, UnavailableError, VerificationError
 from gitprov.store.base import StoreWriter
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_blocks import Blocks, Chunk
@@ -67,7 +67,12 @@ class RemoteReader:
         self._let_go(remotes)
 
     def fetch(
-        self, wanted: Sequence[Wanted], sizes: Mapping[bytes, int], writer: StoreWriter
+        self,
+        wanted: Sequence[Wanted],
+        sizes: Mapping[bytes, int],
+        writer: StoreWriter,
+        *,
+        some: bool = False,
     ) -> None:
         """Brings blobs and manifests, each checked.
 
@@ -75,12 +80,15 @@ class RemoteReader:
             wanted: what is to come.
             sizes: how large blobs are by what names them.
             writer: where they go.
+            some: whether it is fine if the remote lacks some, or has them wrong.
 
         Raises:
             UnavailableError: the remote lacks one, or cannot be reached.
             VerificationError: it has one, but not as it is named.
         """
-        self._ask(wanted, lambda remote: self._fetch(remote, wanted, sizes, writer))
+        result = self._ask(wanted, lambda remote: self._fetch(remote, wanted, sizes, writer))
+        if not some and result is not None:
+            raise result
 
     def _fetch(
         self,
@@ -88,7 +96,8 @@ class RemoteReader:
         wanted: Sequence[Wanted],
         sizes: Mapping[bytes, int],
         writer: StoreWriter,
-    ) -> None:
+    ) -> GitprovError | None:
+        """Brings them, and returns what is the matter with one that did not come."""
         with ThreadPoolExecutor(max_workers=_JOBS) as pool:
             fetcher = Fetcher(remote, writer, pool, _JOBS, self._folder, looks=1)
             try:
@@ -97,9 +106,10 @@ class RemoteReader:
                 self._count(fetcher.result.received_bytes)
         if fetcher.result.wrong:
             digest, reason = fetcher.result.wrong[0]
-            raise _wrong(remote, f"{Digest(digest)}: {reason}")
+            return _wrong(remote, f"{Digest(digest)}: {reason}")
         if fetcher.result.absent:
-            raise _absent(remote, fetcher.result.absent[0])
+            return _absent(remote, fetcher.result.absent[0])
+        return None
 
     def recipe(self, digest: bytes, size: int) -> list[Chunk]:
         """Returns the chunks of a large blob of that size.

@@ -1,22 +1,30 @@
 """A file of known size that is read by offsets: what seeking means, once for every source."""
 
+import contextlib
 import io
 import os
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import WriteableBuffer
 
 
 class RangeFile(io.RawIOBase):
-    """A read-only stream over something that gives ranges. For one thread at a time."""
+    """A read-only stream over something that gives ranges. For one thread at a time.
+
+    Attributes:
+        naming: what reads happen in: it says in errors which file they are about.
+    """
 
     def __init__(self, size: int) -> None:
         """Begins at the start of so many bytes."""
         super().__init__()
         self._size = size
         self._at = 0
+        self.naming: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
     @abstractmethod
     def _read_at(self, view: memoryview, at: int) -> int:
@@ -47,7 +55,8 @@ class RangeFile(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         if not len(view):
             return 0
-        count = self._read_at(view, self._at)
+        with self.naming():
+            count = self._read_at(view, self._at)
         self._at += count
         return count
 

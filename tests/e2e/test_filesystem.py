@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 import gitprov
-from gitprov import UsageError, VerificationError
+from gitprov import UnavailableError, UsageError, VerificationError
 from gitprov.fs.session import close_sessions
 from tests.support.cli import inside, ok
 from tests.support.repos import clone, git, isolated_environment, make_repo, write
@@ -150,6 +150,79 @@ def test_files_of_a_folder_come_in_one_request(owner: Path, tmp_path: Path) -> N
     finally:
         for pack in packs:
             pack.with_suffix(".away").rename(pack)
+
+
+def harm(folder: Path, data: bytes) -> None:
+    """Flips a byte of some data, wherever it lies below a folder."""
+    for path in folder.rglob("*"):
+        held = path.read_bytes() if path.is_file() else b""
+        if data in held:
+            path.chmod(0o600)
+            path.write_bytes(held.replace(data, data[:-1] + bytes([data[-1] ^ 1])))
+
+
+@pytest.fixture(params=["store", "remote"])
+def harmed(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Any, dict[str, bytes]]:
+    """Five files, of which a small and a large one are damaged."""
+    intact = {f"data/{name}": random.Random(name).randbytes(3000) for name in ("1", "3", "4")}
+    wrong = {"data/2": random.Random(2).randbytes(3000), "data/big": BIG}
+    repo = make_repo(tmp_path / "repo")
+    write(repo, {**intact, **wrong})
+    ok(repo, "init")
+    ok(repo, "add", "data")
+    git(repo, "commit", "-q", "-m", "one")
+    if request.param == "remote":
+        ok(repo, "remote", "add", "team", str(tmp_path / "nas"))
+        ok(repo, "push")
+        repo = clone(repo, tmp_path / "clone")
+        ok(repo, "remote", "add", "team", str(tmp_path / "nas"))
+    folder = tmp_path / "nas" if request.param == "remote" else repo / ".git/gitprov"
+    harm(folder, wrong["data/2"])
+    harm(folder, BIG[-2000:])
+    return fsspec.filesystem("gitprov", repo=repo), intact
+
+
+@pytest.mark.parametrize("how", ["return", "omit", "raise"])
+def test_one_damaged_file_hides_no_other(harmed: tuple[Any, dict[str, bytes]], how: str) -> None:
+    fs, intact = harmed
+    if how == "raise":
+        with pytest.raises(VerificationError, match="cannot read data/2: "):
+            fs.cat("data", recursive=True)
+        return
+    found = fs.cat("data", recursive=True, on_error=how)
+    assert {name: found.pop(name) for name in intact} == intact
+    assert sorted(found) == (["data/2", "data/big"] if how == "return" else [])
+    for name, error in found.items():
+        assert isinstance(error, VerificationError)
+        assert str(error).startswith(f"cannot read {name}: ")
+
+
+def test_a_part_of_a_damaged_file_hides_no_other(harmed: tuple[Any, dict[str, bytes]]) -> None:
+    fs, intact = harmed
+    first, second, third = fs.cat_ranges(["data/1", "data/2", "data/3"], 5, 9)
+    assert (first, third) == (intact["data/1"][5:9], intact["data/3"][5:9])
+    assert isinstance(second, VerificationError)
+
+
+@pytest.mark.parametrize("how", ["gone", "no remote"])
+def test_what_cannot_be_had_hides_nothing_that_is_here(
+    owner: Path, colleague: Path, tmp_path: Path, how: str
+) -> None:
+    fs = fsspec.filesystem("gitprov", repo=colleague, rev="v1")
+    assert fs.cat("data/a/1.txt") == b"one"
+    close_sessions()
+    ok(colleague, "remote", "remove", "team")
+    if how == "gone":
+        ok(colleague, "remote", "add", "team", "ssh://127.0.0.1:1/nowhere")
+    names = ["data/a/1.txt", "data/a/2.txt", "data/big.bin"]
+    one, two, big = fs.cat(names, on_error="return").values()
+    assert one == b"one"
+    for name, error in zip(names[1:], (two, big), strict=True):
+        assert isinstance(error, UnavailableError)
+        assert str(error).startswith(f"cannot read {name}: ")
+    assert fs.cat(names, on_error="omit") == {"data/a/1.txt": b"one"}
+    with pytest.raises(UnavailableError, match=r"cannot read data/a/2.txt: "):
+        fs.cat(names)
 
 
 @pytest.mark.parametrize(
