@@ -173,7 +173,8 @@ def _asking_version() -> Callable[[], str]:
 def _scheduler(address: str) -> str:
     found = _ADDRESS.fullmatch(address)
     if found is None or not 0 < int(found[2]) < 65536:
-        raise UsageError(
-            f"{address!r:.100} is no address of an executor", hint="known: dask://HOST:PORT"
-        )
+        # As in the address of a remote: what stands there may be a password or a token.
+        is_secret = any(mark in address for mark in "@?#")
+        shown = "what holds a user, a password or a query" if is_secret else f"{address!r:.100}"
+        raise UsageError(f"{shown} is no address of an executor", hint="known: dask://HOST:PORT")
     return f"tcp://{found[1]}:{found[2]}"

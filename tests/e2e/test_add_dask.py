@@ -201,6 +201,15 @@ def test_what_is_no_address_of_a_scheduler_is_refused(address: str) -> None:
         DaskExecutor(address)
 
 
+@pytest.mark.parametrize(
+    "address", ["dask://u:hunter2@h:1", "dask://hunter2@h", "tcp://h:1?t=hunter2", "h#hunter2"]
+)
+def test_a_password_in_an_address_is_not_repeated(address: str) -> None:
+    with pytest.raises(UsageError, match="no address of an executor") as caught:
+        DaskExecutor(address)
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
 def make_shared(repo: Path) -> None:
     write(repo, {f"data/{path}": data for path, data in FILES.items()})
     write(repo, {"data/run.sh": "#!/bin/sh\n", ".gitprovignore": "*.tmp\n", "data/x.tmp": "t"})
