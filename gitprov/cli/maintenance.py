@@ -144,7 +144,7 @@ class _Share(click.ParamType[float]):
     ) -> float:
         found = _PERCENT.fullmatch(str(value))
         if found is None or not 0 < float(found[1]) <= 100:
-            self.fail(f"{value} is not a percentage from 0 to 100", param, ctx)
+            self.fail(f"{value} is not a percentage above 0 and at most 100", param, ctx)
         return float(found[1]) / 100
 
 
