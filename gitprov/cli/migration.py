@@ -233,7 +233,8 @@ def _say_read(files: int, size: int, *, dry_run: bool) -> None:
 
 def _row(item: "Adopted", *, dry_run: bool) -> list[str]:
     pointer = item.pointer
-    state = "would import" if dry_run else item.state
+    planned = "would import" if item.state == "added" else "would compare"
+    state = planned if dry_run else item.state
     size = human_size(pointer.size)
     return [state, str(item.path), pointer.kind, plural(pointer.files, "file"), size]
 
@@ -282,7 +283,7 @@ def _end(left: Sequence[Left], *, quiet: bool) -> None:
         note(f"gitprov: not imported: {_line(f'{item.path}: {item.why}')}{where}")
     if len(named) > _NAMED:
         note(f"gitprov: and {len(named) - _NAMED:,} more; --json names all")
-    for hint in dict.fromkeys(item.hint for item in wrong if item.hint):
+    for hint in dict.fromkeys(item.hint for item in named if item.hint):
         note(f"gitprov: hint: {_line(hint)}")
     if code := exit_code(left):
         raise click.exceptions.Exit(code)

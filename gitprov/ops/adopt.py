@@ -12,7 +12,7 @@ from gitprov.git.command import split_nul
 from gitprov.model.pointer import SUFFIX, ArtifactKind, Pointer, is_pointer_name
 from gitprov.ops.checkouts import update
 from gitprov.ops.manifests import top_entry
-from gitprov.ops.migrated import Built, Left, pointer_of
+from gitprov.ops.migrated import Built, Left, is_same_version, other_version, pointer_of
 from gitprov.ops.pointers import (
     artifact_path,
     ignore,
@@ -40,7 +40,7 @@ class Adopted:
     Attributes:
         path: where it is.
         pointer: what its pointer says now.
-        state: what that did to the pointer that was there.
+        state: what that did to the pointer that was there; in a dry run "added" or "unchanged".
         here: whether the data lies in the worktree: the same, other data, or none.
     """
 
@@ -181,15 +181,20 @@ def adopt(
     built: Mapping[RepoPath, Built],
     kind: ArtifactKind | None,
     *,
+    tool: str,
     unstage: Sequence[RepoPath] = (),
     progress: Progress | None = None,
 ) -> tuple[list[Adopted], list[Left]]:
     """Writes pointers of what is in the store, and stages them; one after the other on one lock.
 
+    A pointer that says another version is written over only when what lies on disk is the version
+    that comes in, as it is after `dvc add`: else gitprov is ahead of the other tool.
+
     Args:
         ws: the workspace.
         built: the artifacts.
         kind: what the user says they are.
+        tool: the other tool's name.
         unstage: files that git shall not track any more; they stay on disk.
         progress: is told how comparing the worktree goes.
     """
@@ -198,12 +203,17 @@ def adopt(
     with file_lock(os.path.join(ws.repo.data_dir, "pointers.lock"), waiting=ws.waiting):
         for artifact, content in built.items():
             try:
-                pointer, state = _write(ws, artifact, content, kind)
+                old = _old_pointer(ws, artifact)
+                pointer = pointer_of(artifact, content, kind, old)
+                here = _compare(ws, artifact, pointer, progress)
+                if old is not None and here != "same" and not is_same_version(old, pointer):
+                    left.append(other_version(artifact, tool))
+                    continue
+                _write(ws, artifact, pointer)
             except (UsageError, MalformedError, EnvironmentFault) as exc:
                 left.append(Left.of(artifact, exc))
                 continue
-            here = _compare(ws, artifact, pointer, progress)
-            adopted.append(Adopted(artifact, pointer, state, here))
+            adopted.append(Adopted(artifact, pointer, _state(old, pointer), here))
         paths = [item.path for item in adopted]
         ignore(ws.repo.git, ws.worktree, paths)
         kept = set(paths)
@@ -214,24 +224,33 @@ def adopt(
     return adopted, left
 
 
-def _write(
-    ws: Workspace, artifact: RepoPath, content: Built, kind: ArtifactKind | None
-) -> tuple[Pointer, State]:
+def planned(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Adopted:
+    """Returns what a dry run says: what is no artifact yet would be added."""
+    there = os.path.lexists(on_disk(ws.worktree, pointer_path(artifact)))
+    return Adopted(artifact, pointer, "unchanged" if there else "added")
+
+
+def _old_pointer(ws: Workspace, artifact: RepoPath) -> Pointer | None:
     try:
-        old = read_pointer(ws.worktree, artifact)
+        return read_pointer(ws.worktree, artifact)
     except MalformedError as exc:
         where = pointer_path(artifact)
         raise UsageError(f"{where} is there, and is no pointer", hint=exc.hint) from None
-    pointer = pointer_of(artifact, content, kind, old)
+
+
+def _write(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> None:
     folder = on_disk(ws.worktree, artifact.parent)
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as exc:
         raise fault(exc, "create", folder) from exc
     write_pointer(ws.worktree, artifact, pointer)
+
+
+def _state(old: Pointer | None, pointer: Pointer) -> State:
     if old is None:
-        return pointer, "added"
-    return pointer, "unchanged" if old == pointer else "modified"
+        return "added"
+    return "unchanged" if old == pointer else "modified"
 
 
 def _compare(

@@ -17,7 +17,7 @@ from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.adopt import Adopted, Places, adopt, need_init
+from gitprov.ops.adopt import Adopted, Places, adopt, need_init, planned
 from gitprov.ops.dvc_cache import DvcBuilder, find_cache
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.migrated import Built, Left, pointer_of
@@ -77,8 +77,7 @@ def import_dvc(
         intake = Intake(None, progress=progress)
         built = dict(_build(DvcBuilder(where, intake), Places(ws), outs, left))
         found = [
-            Adopted(path, pointer_of(path, content, kind), "added")
-            for path, content in built.items()
+            planned(ws, path, pointer_of(path, content, kind)) for path, content in built.items()
         ]
         return Imported(tuple(found), tuple(left), intake.files, intake.size)
     register_here(ws)
@@ -86,7 +85,7 @@ def import_dvc(
         intake = Intake(writer, link_of(ws), progress)
         built = dict(_build(DvcBuilder(where, intake), Places(ws), outs, left))
         writer.commit()
-        adopted, refused = adopt(ws, built, kind, progress=progress)
+        adopted, refused = adopt(ws, built, kind, tool="DVC", progress=progress)
     return Imported(tuple(adopted), (*left, *refused), intake.files, intake.size)
 
 

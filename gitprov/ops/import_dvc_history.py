@@ -30,7 +30,7 @@ from gitprov.ops.import_history import (
     too_many,
 )
 from gitprov.ops.intake import Intake, link_of
-from gitprov.ops.migrated import Left, Once, pointer_of
+from gitprov.ops.migrated import Left, Once, other_version, pointer_of
 from gitprov.ops.pointers import repo_path
 from gitprov.ops.shared_store import register_here
 from gitprov.workspace import Workspace
@@ -56,7 +56,7 @@ def import_dvc_history(
     where = find_cache(ws, cache)
     if dry_run:
         intake = Intake(None, progress=progress)
-        source = _DvcTrees(ws, DvcBuilder(where, intake), wanted, kind)
+        source = _DvcTrees(ws, DvcBuilder(where, intake), wanted, kind, is_dry=True)
         done = import_history(ws, source.change, prefix=prefix, store=None)
     else:
         register_here(ws)
@@ -78,7 +78,10 @@ class _DvcTrees:
         builder: DvcBuilder,
         wanted: Sequence[RepoPath],
         kind: ArtifactKind | None,
+        *,
+        is_dry: bool = False,
     ) -> None:
+        self._is_dry = is_dry
         self._trees = Trees(ws.objects)
         self._builder = builder
         self._wanted = wanted
@@ -132,7 +135,10 @@ class _DvcTrees:
             left.append(Left(str(out.path), "git keeps it, too"))
             return
         if self._trees.has_pointer(tree, out.path):
-            return  # this commit has been imported, or was made with gitprov
+            # This commit has been imported, or was made with gitprov.
+            if self._is_other(tree, out):
+                left.append(other_version(out.path, "DVC"))
+            return
         try:
             check_artifact_name(out.path)
             other = out.path if out.path in pointers else apart.around(out.path)
@@ -146,6 +152,15 @@ class _DvcTrees:
 
     def _pointer(self, out: DvcOut) -> bytes:
         return pointer_of(out.path, self._builder.build(out), self._kind).to_bytes()
+
+    def _is_other(self, tree: str, out: DvcOut) -> bool:
+        if self._is_dry:
+            return False  # no digest is known
+        try:
+            ours = self._once.of(out, lambda: self._pointer(out))
+        except GitprovError:
+            return False  # what is not here cannot be compared, and is not needed either
+        return self._trees.is_other(tree, out.path, ours)
 
     def _is_wanted(self, path: RepoPath) -> bool:
         return not self._wanted or any(choice.contains(path) for choice in self._wanted)

@@ -14,8 +14,14 @@ from gitprov.git.command import split_nul
 from gitprov.git.objects import LINK_MODE, TREE_MODE, ObjectReader, TreeEntry
 from gitprov.git.rewrite import Files, OldCommit, imported_from, let_go, move_refs, rewrite
 from gitprov.model.pointer import MAX_POINTER_BYTES, is_pointer_name
-from gitprov.ops.migrated import Left, Lefts
-from gitprov.ops.pointers import artifact_path, ignore_line, ignore_path, pointer_path
+from gitprov.ops.migrated import Left, Lefts, is_same_version
+from gitprov.ops.pointers import (
+    artifact_path,
+    ignore_line,
+    ignore_path,
+    parse_pointer,
+    pointer_path,
+)
 from gitprov.ops.record import record_commits
 from gitprov.workspace import Workspace
 
@@ -138,12 +144,22 @@ class Trees:
         return start + b"\n".join([*missing, b""])
 
     def has_pointer(self, tree: str, artifact: RepoPath) -> bool:
-        """Whether a tree has a pointer of an artifact already."""
-        entry = self.at(tree, pointer_path(artifact))
-        if entry is None or entry.mode in (TREE_MODE, LINK_MODE):
-            return entry is not None
-        found = self.objects.get(entry.oid.hex(), limit=MAX_POINTER_BYTES)
-        return found is not None
+        """Whether a tree has something under the name of an artifact's pointer."""
+        return self.at(tree, pointer_path(artifact)) is not None
+
+    def is_other(self, tree: str, artifact: RepoPath, pointer: bytes) -> bool:
+        """Whether a tree has a pointer of an artifact that stands for other bytes than this one."""
+        where = pointer_path(artifact)
+        entry = self.at(tree, where)
+        if entry is None:
+            return False
+        try:
+            old = parse_pointer(
+                where, self.objects.need(entry.oid.hex(), "blob", limit=MAX_POINTER_BYTES)
+            )
+        except MalformedError:
+            return True
+        return not is_same_version(old, parse_pointer(where, pointer))
 
 
 def import_history(

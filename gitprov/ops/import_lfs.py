@@ -6,12 +6,12 @@ from gitprov.core.paths import RepoPath
 from gitprov.errors import UsageError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.adopt import Adopted, Places, adopt, filtered_pointers, need_init
+from gitprov.ops.adopt import Places, adopt, filtered_pointers, need_init, planned
 from gitprov.ops.import_dvc import Imported
 from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.lfs_trees import LfsTrees, lfs_storage
-from gitprov.ops.migrated import Built, Left, pointer_of
+from gitprov.ops.migrated import Built, Left, other_version, pointer_of
 from gitprov.ops.pointers import repo_path
 from gitprov.ops.shared_store import register_here
 from gitprov.store.base import StoreWriter
@@ -57,7 +57,7 @@ def import_lfs(
     if dry_run:
         source = _source(ws, None, wanted, progress)
         built, left = _chosen(ws, source, head.tree)
-        found = tuple(Adopted(p, pointer_of(p, b, kind), "added") for p, b in built.items())
+        found = tuple(planned(ws, p, pointer_of(p, b, kind)) for p, b in built.items())
         done = Imported(found, tuple(left), source.intake.files, source.intake.size)
         return done, _better(source, head.tree)
     register_here(ws)
@@ -66,7 +66,9 @@ def import_lfs(
         built, left = _chosen(ws, source, head.tree)
         writer.commit()
         unstage = [RepoPath(raw) for raw in split_nul(ws.repo.git.run("ls-files", "-z"))]
-        adopted, refused = adopt(ws, built, kind, unstage=unstage, progress=progress)
+        adopted, refused = adopt(
+            ws, built, kind, tool="git-lfs", unstage=unstage, progress=progress
+        )
     done = Imported(tuple(adopted), (*left, *refused), source.intake.files, source.intake.size)
     return done, _better(source, head.tree)
 
@@ -89,10 +91,13 @@ def import_lfs_history(
 
     def change(tree: str) -> TreeChange:
         built, left = source.artifacts(tree)
-        files: dict[bytes, bytes | None] = {path.raw: None for path in built}
         pointers = {p: pointer_of(p, content, kind).to_bytes() for p, content in built.items()}
+        for path in [p for p, data in pointers.items() if source.trees.is_other(tree, p, data)]:
+            left.append(other_version(path, "git-lfs"))
+            del pointers[path]
+        files: dict[bytes, bytes | None] = {path.raw: None for path in pointers}
         files.update(source.trees.with_pointers(tree, pointers))
-        return TreeChange(files, tuple(built), tuple(left))
+        return TreeChange(files, tuple(pointers), tuple(left))
 
     def check(artifacts: Sequence[RepoPath]) -> None:
         for artifact, beside in filtered_pointers(ws, artifacts).items():

@@ -92,6 +92,17 @@ def pointer_of(
     )
 
 
+def is_same_version(one: Pointer, other: Pointer) -> bool:
+    """Whether two pointers stand for the same bytes, whatever kind they say."""
+    return (one.root, one.type) == (other.root, other.type)
+
+
+def other_version(artifact: RepoPath, tool: str) -> Left:
+    """Says that an artifact is left as it is."""
+    why = f"it is an artifact already, of another version than {tool}'s, and stays as it is"
+    return Left(str(artifact), why, hint=f"with {tool}'s version on disk the same command takes it")
+
+
 class Once:
     """Remembers what a function said, errors included: thousands of commits ask the same."""
 

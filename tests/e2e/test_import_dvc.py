@@ -10,7 +10,7 @@ import pytest
 from gitprov.platform.locks import file_lock
 from tests.support.cli import gitprov, ok, refused
 from tests.support.migration import dvc, folder_digest, tell_dvc_story
-from tests.support.repos import commit, configure, git, make_repo
+from tests.support.repos import commit, configure, git, make_repo, write
 
 ARTIFACTS = ["data", "deep/er/x.csv", "model.safetensors", "out/a.txt", "run me"]
 SUBJECTS = ["first", "second", "side", "merge", "pipeline"]
@@ -220,6 +220,40 @@ def test_data_that_was_changed_since_is_said_to_differ(repo: Path) -> None:
     here = {item["path"]: item["here"] for item in done["artifacts"]}
     assert (here["data"], here["deep/er/x.csv"]) == ("differs", "absent")
     assert "gitprov status data" in ok(repo, "import-dvc").err
+
+
+OTHER = "x.csv: it is an artifact already, of another version than DVC's, and stays as it is"
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_pointer_that_gitprov_has_moved_on_is_left_and_named(repo: Path, committed: bool) -> None:
+    ok(repo, "import-dvc", "deep", "--quiet")
+    commit(repo, message="imported")
+    write(repo, {"deep/er/x.csv": "newer\n"})
+    ok(repo, "add", "--quiet", "deep/er/x.csv")
+    if committed:
+        commit(repo, message="newer")
+    ours = git(repo, "show", ":deep/er/x.csv.prov")
+    done = ok(repo, "import-dvc", "deep")
+    assert OTHER in done.err
+    assert "modified" not in done.out
+    assert git(repo, "show", ":deep/er/x.csv.prov") == ours
+    assert "would compare  deep/er/x.csv" in ok(repo, "import-dvc", "deep", "-n").out
+    shutil.rmtree(repo / "deep" / "er")
+    git(repo, "checkout", "--", "deep")
+    assert OTHER in ok(repo, "import-dvc", "deep").err  # with no data on disk, too
+    past = ok(repo, "import-dvc", "deep", "--all-revisions")
+    assert (f"{OTHER}, in 1 commit" in past.err) == committed
+    assert (git(repo, "show", "imported/main:deep/er/x.csv.prov") == ours) == committed
+
+
+def test_an_import_follows_what_dvc_adds_later(repo: Path) -> None:
+    ok(repo, "import-dvc", "deep", "--quiet")
+    write(repo, {"deep/er/x.csv": "newer\n"})
+    dvc(repo, "add", "-q", "deep/er/x.csv")
+    assert [i["state"] for i in ok(repo, "import-dvc", "deep", "--json").json["artifacts"]] == [
+        "modified"
+    ]
 
 
 def as_dvc_2_wrote_it(repo: Path) -> None:

@@ -218,6 +218,24 @@ def test_staged_changes_are_not_lost(repo: Path) -> None:
     refused(repo, "import-lfs", "images", code=2, says="images/ü/9.png has staged changes")
 
 
+def test_a_pointer_that_gitprov_has_moved_on_is_left_and_named(repo: Path) -> None:
+    ok(repo, "import-lfs", "data/a.bin", "--quiet")
+    write(repo, {"data/a.bin": "newer"})
+    ok(repo, "add", "--quiet", "data/a.bin")
+    ours = git(repo, "show", ":data/a.bin.prov")
+    done = ok(repo, "import-lfs", "data/a.bin")
+    says = "data/a.bin: it is an artifact already, of another version than git-lfs's"
+    assert says in done.err
+    assert git(repo, "show", ":data/a.bin.prov") == ours
+    git(repo, "reset", "-q", "--", "data/a.bin")  # in one commit both git-lfs and gitprov have it
+    commit(repo, message="both")
+    assert (
+        f"{says}, and stays as it is, in 1 commit"
+        in ok(repo, "import-lfs", "data/a.bin", "--all-revisions").err
+    )
+    assert git(repo, "show", "imported/main:data/a.bin.prov") == ours
+
+
 def test_many_files_of_one_folder_had_better_be_one_artifact(repo: Path) -> None:
     write(repo, {f"many/{n}.bin": str(n) for n in range(25)})
     git(repo, "add", "-A")
