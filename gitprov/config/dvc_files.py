@@ -49,14 +49,29 @@ class DvcOut:
     is_old: bool
     source: RepoPath
 
+    @property
+    def at(self) -> RepoPath:
+        """Where it lies in the repository."""
+        return self.path
+
 
 class LeftOut(NamedTuple):
-    """An output that cannot be taken over, and why; `wrong` when it should have been."""
+    """An output that cannot be taken over.
+
+    Attributes:
+        path: what it is called: from the repository's top, or as DVC writes it where that says
+            nothing of a place in the repository.
+        source: the file that names it.
+        why: one sentence.
+        wrong: whether it should have been taken over.
+        at: where it lies in the repository, None where it does not.
+    """
 
     path: str
     source: RepoPath
     why: str
     wrong: bool
+    at: RepoPath | None = None
 
 
 Found = DvcOut | LeftOut
@@ -192,21 +207,22 @@ def _out(where: RepoPath, folder: RepoPath, out: Mapping[str, Json]) -> Found:
     shown = show(path.encode("utf-8", "replace"))[:_MAX_SHOWN]
     if "remote" in out or _ELSEWHERE.match(path):
         return LeftOut(shown, where, "it lies outside the repository", False)
-    if out.get("cache") is False:
-        return LeftOut(shown, where, "git keeps it, DVC does not", False)
-    if out.get("files") is not None:
-        return LeftOut(shown, where, "a cloud keeps its versions, not DVC's cache", True)
-    if md5 is None:
-        return LeftOut(shown, where, "it has no MD5 yet; `dvc commit` writes it", True)
-    found = _MD5.fullmatch(md5) if isinstance(md5, str) else None
-    if found is None or out.get("hash", "md5") != "md5":
-        return LeftOut(shown, where, "it is not named by an MD5", True)
     try:
-        artifact = _joined(folder, path)
+        at = _joined(folder, path)
     except MalformedError as exc:
         return LeftOut(shown, where, str(exc), True)
-    if not artifact.raw:
+    if not at.raw:
         return LeftOut(shown, where, "it is the whole repository", True)
+    shown = str(at)[:_MAX_SHOWN]
+    if out.get("cache") is False:
+        return LeftOut(shown, where, "git keeps it, DVC does not", False, at)
+    if out.get("files") is not None:
+        return LeftOut(shown, where, "a cloud keeps its versions, not DVC's cache", True, at)
+    if md5 is None:
+        return LeftOut(shown, where, "it has no MD5 yet; `dvc commit` writes it", True, at)
+    found = _MD5.fullmatch(md5) if isinstance(md5, str) else None
+    if found is None or out.get("hash", "md5") != "md5":
+        return LeftOut(shown, where, "it is not named by an MD5", True, at)
     is_exec = out.get("isexec") is True
     is_dir = found[2] is not None
-    return DvcOut(artifact, found[1], is_dir, is_exec and not is_dir, "hash" not in out, where)
+    return DvcOut(at, found[1], is_dir, is_exec and not is_dir, "hash" not in out, where)

@@ -9,6 +9,7 @@ from gitprov.config.dvc_files import (
     MAX_DVC_BYTES,
     PIPELINE,
     DvcOut,
+    Found,
     LeftOut,
     dvc_outs,
     is_dvc_file,
@@ -112,18 +113,26 @@ def _chosen(ws: Workspace, wanted: Sequence[RepoPath]) -> tuple[list[DvcOut], li
         try:
             found = dvc_outs(source, _read(ws, source), _pipeline(ws, source))
         except (MalformedError, UnavailableError) as exc:
-            if _is_wanted(wanted, used, source):
+            if is_wanted(wanted, used, source):
                 left.append(Left.of(source, exc))
             continue
         for item in found:
-            if isinstance(item, DvcOut) and _is_wanted(wanted, used, source, item.path):
+            if isinstance(item, DvcOut) and is_wanted(wanted, used, *named(item)):
                 outs.append(item)
-            elif isinstance(item, LeftOut) and _is_wanted(wanted, used, source):
+            elif isinstance(item, LeftOut) and is_wanted(wanted, used, *named(item)):
                 left.append(left_out(item))
     for path in wanted:
         if path not in used:
-            raise UsageError(f"{path} is no output of DVC, and holds none")
+            raise no_output(path)
     return sorted(outs, key=lambda out: out.path), left
+
+
+def no_output(path: RepoPath, where: str = "here") -> UsageError:
+    """The error for a path that DVC's files do not name."""
+    return UsageError(
+        f"{path} is no output of DVC {where}, and holds none",
+        hint="gitprov import-dvc --dry-run lists what DVC keeps",
+    )
 
 
 def left_out(item: LeftOut) -> Left:
@@ -131,9 +140,14 @@ def left_out(item: LeftOut) -> Left:
     return Left(item.path, f"{item.why} ({item.source})", 1 if item.wrong else 0)
 
 
-def _is_wanted(wanted: Sequence[RepoPath], used: set[RepoPath], *named: RepoPath) -> bool:
+def named(item: Found) -> tuple[RepoPath, ...]:
+    """Returns the paths that a user may name to mean an output."""
+    return (item.source,) if item.at is None else (item.source, item.at)
+
+
+def is_wanted(wanted: Sequence[RepoPath], used: set[RepoPath], *paths: RepoPath) -> bool:
     """Whether the user means one of these paths; what the user said is noted as used."""
-    hits = [choice for choice in wanted if any(choice.contains(path) for path in named)]
+    hits = [choice for choice in wanted if any(choice.contains(path) for path in paths)]
     used.update(hits)
     return bool(hits) or not wanted
 

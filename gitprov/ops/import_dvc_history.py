@@ -19,7 +19,7 @@ from gitprov.git.objects import LINK_MODE, SUBMODULE_MODE
 from gitprov.model.pointer import ArtifactKind
 from gitprov.ops.adopt import Apart, check_artifact_name, need_init
 from gitprov.ops.dvc_cache import DvcBuilder, find_cache
-from gitprov.ops.import_dvc import left_out
+from gitprov.ops.import_dvc import is_wanted, left_out, named, no_output
 from gitprov.ops.import_history import (
     MAX_TREE_FILES,
     PREFIX,
@@ -57,15 +57,15 @@ def import_dvc_history(
     if dry_run:
         intake = Intake(None, progress=progress)
         source = _DvcTrees(ws, DvcBuilder(where, intake), wanted, kind, is_dry=True)
-        done = import_history(ws, source.change, prefix=prefix, store=None)
+        done = import_history(ws, source.change, prefix=prefix, store=None, check=source.check)
     else:
         register_here(ws)
         with ws.store.writer() as writer:
             intake = Intake(writer, link_of(ws), progress)
             source = _DvcTrees(ws, DvcBuilder(where, intake), wanted, kind)
-            done = import_history(ws, source.change, prefix=prefix, store=writer.commit)
-    if not source.has_any:
-        raise UsageError("no commit has a .dvc file or a dvc.lock")
+            done = import_history(
+                ws, source.change, prefix=prefix, store=writer.commit, check=source.check
+            )
     return done.counted(intake.files, intake.size)
 
 
@@ -88,7 +88,16 @@ class _DvcTrees:
         self._kind = kind
         self._files: dict[str, list[tuple[bytes, str]]] = {}
         self._once = Once()
-        self.has_any = False
+        self._used: set[RepoPath] = set()
+        self._has_any = False
+
+    def check(self, _: Sequence[RepoPath]) -> None:
+        """Refuses an import for which there is nothing, or not all that was asked for."""
+        if not self._has_any:
+            raise UsageError("no commit has a .dvc file or a dvc.lock")
+        for path in self._wanted:
+            if path not in self._used:
+                raise no_output(path, "in any commit")
 
     def change(self, tree: str) -> TreeChange:
         pointers: dict[RepoPath, bytes] = {}
@@ -99,12 +108,13 @@ class _DvcTrees:
             name = raw.rpartition(b"/")[2]
             if not is_dvc_file(name):
                 continue
-            self.has_any = True
+            self._has_any = True
             pipeline = files.get(raw[: -len(LOCK)] + PIPELINE) if name == LOCK else None
             try:
                 outs = self._once.of((raw, oid, pipeline), partial(self._outs, raw, oid, pipeline))
             except GitprovError as exc:
-                left.append(Left.of(RepoPath(raw), exc))
+                if is_wanted(self._wanted, self._used, RepoPath(raw)):
+                    left.append(Left.of(RepoPath(raw), exc))
                 continue
             for out in outs:
                 self._take(tree, out, pointers, apart, left)
@@ -125,11 +135,10 @@ class _DvcTrees:
         apart: Apart,
         left: list[Left],
     ) -> None:
-        if isinstance(out, LeftOut):
-            if self._is_wanted(out.source):
-                left.append(left_out(out))
+        if not is_wanted(self._wanted, self._used, *named(out)):
             return
-        if not (self._is_wanted(out.path) or self._is_wanted(out.source)):
+        if isinstance(out, LeftOut):
+            left.append(left_out(out))
             return
         if self._trees.at(tree, out.path) is not None:
             left.append(Left(str(out.path), "git keeps it, too"))
@@ -161,9 +170,6 @@ class _DvcTrees:
         except GitprovError:
             return False  # what is not here cannot be compared, and is not needed either
         return self._trees.is_other(tree, out.path, ours)
-
-    def _is_wanted(self, path: RepoPath) -> bool:
-        return not self._wanted or any(choice.contains(path) for choice in self._wanted)
 
     def _dvc_files(self, tree: str, depth: int) -> list[tuple[bytes, str]]:
         """The `.dvc` files, locks and pipelines below a tree, by path."""

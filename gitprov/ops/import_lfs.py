@@ -100,6 +100,9 @@ def import_lfs_history(
         return TreeChange(files, tuple(pointers), tuple(left))
 
     def check(artifacts: Sequence[RepoPath]) -> None:
+        if not source.has_any:
+            raise UsageError("no commit has an LFS file")
+        _refuse_unknown(source, "any commit")
         for artifact, beside in filtered_pointers(ws, artifacts).items():
             raise _filtered(artifact, beside)
 
@@ -111,8 +114,6 @@ def import_lfs_history(
         with ws.store.writer() as writer:
             source = _source(ws, writer, wanted, progress)
             done = import_history(ws, change, prefix=prefix, store=writer.commit, check=check)
-    if not source.has_any:
-        raise UsageError("no commit has an LFS file")
     return done.counted(source.intake.files, source.intake.size)
 
 
@@ -141,9 +142,7 @@ def _chosen(ws: Workspace, source: LfsTrees, tree: str) -> tuple[dict[RepoPath, 
     built, left = source.artifacts(tree)
     if not source.has_any:
         raise UsageError("git-lfs is not used here: the current commit has no LFS file")
-    for path in source.wanted:
-        if path not in built and not any(item.path == str(path) for item in left):
-            raise UsageError(f"{path} is no LFS file of the current commit, and holds none")
+    _refuse_unknown(source, "the current commit")
     _refuse_staged(ws, built)
     places = Places(ws, git_may_have=True)
     chosen: dict[RepoPath, Built] = {}
@@ -158,6 +157,15 @@ def _chosen(ws: Workspace, source: LfsTrees, tree: str) -> tuple[dict[RepoPath, 
         else:
             chosen[path] = content
     return chosen, left
+
+
+def _refuse_unknown(source: LfsTrees, where: str) -> None:
+    for path in source.wanted:
+        if path not in source.met:
+            raise UsageError(
+                f"{path} is no LFS file of {where}, and holds none",
+                hint="gitprov import-lfs --dry-run lists what git-lfs keeps",
+            )
 
 
 def _filtered(artifact: RepoPath, beside: str) -> UsageError:

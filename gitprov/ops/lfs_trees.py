@@ -49,6 +49,7 @@ class LfsTrees:
         storage: git-lfs' folder of objects.
         wanted: the artifacts that the user names; every file alone when there is none.
         has_any: whether an LFS file was seen.
+        met: those of `wanted` where LFS files were seen.
     """
 
     trees: Trees
@@ -56,6 +57,7 @@ class LfsTrees:
     storage: str
     wanted: Sequence[RepoPath]
     has_any: bool = False
+    met: set[RepoPath] = field(default_factory=set)
     _files: dict[str, _File] = field(default_factory=dict)
     _folders: dict[str, "Built | _Bad"] = field(default_factory=dict)
     _listed: dict[str, list[tuple[bytes, TreeEntry]]] = field(default_factory=dict)
@@ -74,6 +76,7 @@ class LfsTrees:
                 for path, entry in found
                 if entry is not None and not self._has_none(entry)
             ]
+            self.met.update(path for path, _ in listed)
         for path, entry in listed:
             try:
                 RepoPath.parse(path.raw)

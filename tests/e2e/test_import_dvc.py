@@ -294,6 +294,35 @@ def test_only_what_is_named_is_imported(repo: Path) -> None:
     done = ok(repo, "import-dvc", "deep", "model.safetensors.dvc", "--kind", "data", "--json").json
     assert [item["path"] for item in done["artifacts"]] == ["deep/er/x.csv", "model.safetensors"]
     assert {item["kind"] for item in done["artifacts"]} == {"data"}
-    refused(repo, "import-dvc", "README", code=2, says="README is no output of DVC")
     past = ok(repo, "import-dvc", "--all-revisions", "deep", "--json").json
     assert past["artifacts"] == ["deep/er/x.csv"]
+
+
+@pytest.mark.parametrize("options", [[], ["-n"], ["--all-revisions"], ["--all-revisions", "-n"]])
+def test_a_path_that_dvc_never_had_is_refused_and_nothing_imported(
+    repo: Path, options: list[str]
+) -> None:
+    refs = git(repo, "show-ref")
+    done = refused(repo, "import-dvc", *options, "data", "README", code=2, says="README is no out")
+    assert "hint: gitprov import-dvc --dry-run lists what DVC keeps" in done.err
+    assert git(repo, "show-ref") == refs
+    assert not (repo / "data.prov").exists()
+
+
+@pytest.mark.parametrize("options", [[], ["--all-revisions"]])
+def test_an_output_that_git_keeps_may_be_named_and_is_left(repo: Path, options: list[str]) -> None:
+    done = ok(repo, "import-dvc", *options, "m.json")
+    assert "not imported: m.json: git keeps it, DVC does not (dvc.lock)" in done.err
+
+
+def test_every_path_begins_at_the_top_of_the_repository(repo: Path) -> None:
+    """DVC writes them as seen from the folder of its file, or from the `wdir` in it."""
+    write(repo, {"sub/work/b": "b"})
+    dvc(repo, "add", "-q", "sub/work/b")
+    text = (repo / "sub" / "work" / "b.dvc").read_text() + "  cache: false\n"
+    write(repo, {"sub/b.dvc": f"wdir: work\n{text}"})
+    (repo / "sub" / "work" / "b.dvc").unlink()
+    for options in ([], ["--json"]):
+        done = ok(repo, "import-dvc", "sub", *options)
+        assert "sub/work/b" in done.err + done.out
+    assert [item["path"] for item in done.json["left"]] == ["sub/work/b"]

@@ -247,3 +247,16 @@ def test_git_lfs_own_storage_setting_is_followed(repo: Path) -> None:
     (repo / ".git" / "lfs").rename(repo.parent / "elsewhere")
     git(repo, "config", "lfs.storage", str(repo.parent / "elsewhere"))
     assert ok(repo, "import-lfs", "tool.bin", "--json").json["artifacts"]
+
+
+@pytest.mark.parametrize("options", [[], ["-n"], ["--all-revisions"], ["--all-revisions", "-n"]])
+def test_a_path_that_git_lfs_never_had_is_refused_and_nothing_imported(
+    repo: Path, options: list[str]
+) -> None:
+    refs = git(repo, "show-ref")
+    for name in ("README", "nowhere"):
+        says = f"{name} is no LFS file of {'any' if '--all-revisions' in options else 'the curr'}"
+        done = refused(repo, "import-lfs", *options, "images", name, code=2, says=says)
+        assert "hint: gitprov import-lfs --dry-run lists what git-lfs keeps" in done.err
+    assert git(repo, "show-ref") == refs
+    assert not (repo / "images.prov").exists()
