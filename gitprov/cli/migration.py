@@ -196,6 +196,8 @@ def _show(verb: str, done: "Imported", *, dry_run: bool, as_json: bool, quiet: b
         for item in done.artifacts:
             if item.here == "differs":
                 note(f"gitprov: what lies at {item.path} differs: gitprov status {item.path}")
+            elif item.here == "restored":
+                note(f"gitprov: only LFS pointers lay at {item.path}: its data is there now")
     _end(done.left, quiet=quiet or as_json)
 
 

@@ -41,13 +41,14 @@ class Adopted:
         path: where it is.
         pointer: what its pointer says now.
         state: what that did to the pointer that was there; in a dry run "added" or "unchanged".
-        here: whether the data lies in the worktree: the same, other data, or none.
+        here: whether the data lies in the worktree: the same, other data, or none; or whether it
+            was put in the place of the other tool's pointers.
     """
 
     path: RepoPath
     pointer: Pointer
     state: State
-    here: Literal["same", "differs", "absent"] = "absent"
+    here: Literal["same", "differs", "absent", "restored"] = "absent"
 
 
 def need_init(ws: Workspace) -> None:

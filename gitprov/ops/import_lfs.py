@@ -1,19 +1,26 @@
 """`gitprov import-lfs`: takes over what git-lfs keeps, checked by its SHA-256; its store stays."""
 
+import os
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UsageError
+from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
+from gitprov.git.objects import TreeEntry
+from gitprov.model.lfs_pointer import MAX_LFS_BYTES, LfsPointer
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.adopt import Places, adopt, filtered_pointers, need_init, planned
+from gitprov.ops.adopt import Adopted, Places, adopt, filtered_pointers, need_init, planned
 from gitprov.ops.import_dvc import Imported
 from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.lfs_trees import LfsTrees, lfs_storage
 from gitprov.ops.migrated import Built, Left, other_version, pointer_of
-from gitprov.ops.pointers import repo_path
+from gitprov.ops.pointers import on_disk, repo_path
+from gitprov.ops.restore import checkout
 from gitprov.ops.shared_store import register_here
+from gitprov.ops.status import artifact_status
+from gitprov.platform.files import read_bounded
 from gitprov.store.base import StoreWriter
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress
@@ -33,7 +40,9 @@ def import_lfs(
     """Makes artifacts of the LFS files of the current commit.
 
     git does not track them any more then: that, the pointers and the .gitignore files are staged.
-    The files on disk and git-lfs' store stay as they are. What cannot be imported is left.
+    The files on disk and git-lfs' store stay as they are. What cannot be imported is left. Only
+    where a file on disk is no more than its LFS pointer, as after a clone with
+    `GIT_LFS_SKIP_SMUDGE=1`, its data takes the place: nothing else restores it any more.
 
     Args:
         ws: the workspace.
@@ -69,8 +78,37 @@ def import_lfs(
         adopted, refused = adopt(
             ws, built, kind, tool="git-lfs", unstage=unstage, progress=progress
         )
+    adopted = [_restored(ws, item, source.trees, head.tree) for item in adopted]
     done = Imported(tuple(adopted), (*left, *refused), source.intake.files, source.intake.size)
     return done, _better(source, head.tree)
+
+
+def _restored(ws: Workspace, item: Adopted, trees: Trees, tree: str) -> Adopted:
+    """Puts the data in the place of LFS pointers; what else differs stays as it is."""
+    if item.here != "differs":
+        return item
+    status = artifact_status(ws, item.path)
+    changed = [RepoPath((item.path.raw + b"/" + c.path).rstrip(b"/")) for c in status.changes]
+    pointers = [path for path in changed if _is_own_pointer(ws, path, trees.at(tree, path))]
+    is_all = len(pointers) == len(changed) and not status.odd
+    parts = [item.path] if is_all else pointers
+    if not pointers:
+        return item
+    checkout(ws, [os.fsdecode(on_disk(ws.worktree, path)) for path in parts], force=True)
+    return replace(item, here="restored" if is_all else "differs")
+
+
+def _is_own_pointer(ws: Workspace, path: RepoPath, entry: TreeEntry | None) -> bool:
+    """Whether a file on disk is, byte for byte, the LFS pointer that git has of it."""
+    if entry is None:
+        return False
+    try:
+        data = read_bounded(on_disk(ws.worktree, path), MAX_LFS_BYTES)
+        return bool(LfsPointer.parse(data)) and data == ws.objects.need(
+            entry.oid.hex(), "blob", limit=MAX_LFS_BYTES
+        )
+    except (MalformedError, UnavailableError):
+        return False
 
 
 def import_lfs_history(

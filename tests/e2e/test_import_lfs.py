@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import gitprov, ok, refused
 from tests.support.migration import folder_digest, git_lfs_path
-from tests.support.repos import commit, git, make_repo, write
+from tests.support.repos import commit, configure, git, make_repo, write
 
 LARGE = bytes(range(256)) * 1200
 
@@ -260,3 +260,35 @@ def test_a_path_that_git_lfs_never_had_is_refused_and_nothing_imported(
         assert "hint: gitprov import-lfs --dry-run lists what git-lfs keeps" in done.err
     assert git(repo, "show-ref") == refs
     assert not (repo / "images.prov").exists()
+
+
+def unsmudged(repo: Path, at: Path) -> Path:
+    """A clone that has the data of LFS files only in git-lfs' store."""
+    git(repo, "lfs", "uninstall", "--local")
+    git(at.parent, "clone", "-q", repo, at)
+    configure(at)
+    git(at, "lfs", "install", "--local", "--skip-smudge")
+    git(at, "lfs", "fetch", repo.as_uri(), "main")
+    return at
+
+
+def test_data_takes_the_place_of_lfs_pointers_on_disk(repo: Path, tmp_path: Path) -> None:
+    clone = unsmudged(repo, tmp_path / "clone")
+    assert (clone / "data" / "a.bin").read_text().startswith("version https://git-lfs")
+    done = ok(clone, "import-lfs", "data/a.bin", "images")
+    assert "only LFS pointers lay at images: its data is there now" in done.err
+    assert (clone / "data" / "a.bin").read_bytes() == b"changed"
+    assert (clone / "images" / "ü" / "9.png").read_bytes() == b"nine"
+    assert {i["state"] for i in ok(clone, "status", "--json").json["artifacts"]} == {"clean"}
+    assert (clone / "tool.bin").read_text().startswith("version https://git-lfs")
+
+
+def test_what_was_changed_beside_lfs_pointers_stays(repo: Path, tmp_path: Path) -> None:
+    clone = unsmudged(repo, tmp_path / "clone")
+    write(clone, {"images/ü/0.png": "mine"})
+    done = ok(clone, "import-lfs", "images")
+    assert "what lies at images differs: gitprov status images" in done.err
+    assert (clone / "images" / "ü" / "0.png").read_bytes() == b"mine"
+    assert (clone / "images" / "ü" / "9.png").read_bytes() == b"nine"
+    (status,) = ok(clone, "status", "--json").json["artifacts"]
+    assert [change["path"] for change in status["changes"]] == ["ü/0.png"]
