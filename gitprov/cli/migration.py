@@ -210,6 +210,8 @@ def _show_history(verb: str, done: "History", *, dry_run: bool, as_json: bool, q
                 "branches": dict(done.branches),
                 "commits": done.commits,
                 "rewritten": done.rewritten,
+                "new": done.new,
+                "unchanged": list(done.unchanged),
                 "recorded": done.recorded,
                 "left": _left_json(done.left),
                 "files": done.files,
@@ -218,14 +220,29 @@ def _show_history(verb: str, done: "History", *, dry_run: bool, as_json: bool, q
             },
         )
     elif not quiet:
-        made = "would be made anew" if dry_run else f"made anew, {done.recorded:,} recorded"
-        say(f"{done.rewritten:,} of {plural(done.commits, 'commit')} {made}")
-        for ref, commit in done.branches.items():
-            say(f"{'from' if dry_run else 'made'}  {ref}  {commit[:12]}")
+        say(_commits_line(done, dry_run=dry_run))
+        made = "from" if dry_run else "made"
+        rows = [
+            ["unchanged" if ref in done.unchanged else made, ref, commit[:12]]
+            for ref, commit in done.branches.items()
+        ]
+        for line in table(rows):
+            say(line)
         for path in done.artifacts:
             say(f"artifact  {path}")
         _say_read(done.files, done.size, dry_run=dry_run)
     _end(done.left, quiet=quiet or as_json)
+
+
+def _commits_line(done: "History", *, dry_run: bool) -> str:
+    commits = plural(done.commits, "commit")
+    if dry_run:
+        return f"{done.rewritten:,} of {commits} would be made anew"
+    before = done.rewritten - done.new
+    if before and not done.new:
+        return f"nothing new: {before:,} of {commits} were made anew before"
+    rest = f"; {before:,} were made before" if before else ""
+    return f"{done.new:,} of {commits} made anew, {done.recorded:,} recorded{rest}"
 
 
 def _say_read(files: int, size: int, *, dry_run: bool) -> None:

@@ -4,7 +4,7 @@ A record binds what is in its commit, so pointers have to be in commits. The old
 and tags stay; each new commit names the one that it was made from.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from gitprov.errors import MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
 from gitprov.git.objects import LINK_MODE, TREE_MODE, ObjectReader, TreeEntry
 from gitprov.git.rewrite import Files, OldCommit, imported_from, let_go, move_refs, rewrite
+from gitprov.git.tags import moved_tag, write_tag
 from gitprov.model.pointer import MAX_POINTER_BYTES, is_pointer_name
 from gitprov.ops.migrated import Left, Lefts, is_same_version
 from gitprov.ops.pointers import (
@@ -61,6 +62,8 @@ class History:
         artifacts: the artifacts that are in any of them.
         branches: new refs and their commits; in a dry run the old ones.
         left: what is not imported.
+        new: how many of the new commits were not there before.
+        unchanged: those of `branches` that pointed there already.
         files: distinct files that were read.
         size: their bytes.
     """
@@ -71,12 +74,21 @@ class History:
     artifacts: tuple[RepoPath, ...]
     branches: Mapping[str, str]
     left: tuple[Left, ...]
+    new: int = 0
+    unchanged: tuple[str, ...] = ()
     files: int = 0
     size: int = 0
 
     def counted(self, files: int, size: int) -> "History":
         """Returns the same with what was read."""
         return replace(self, files=files, size=size)
+
+
+class _Tip(NamedTuple):
+    """The commit of a branch or a tag; `oid` is the tag object's id where it is annotated."""
+
+    commit: str
+    oid: str
 
 
 def too_many() -> MalformedError:
@@ -186,7 +198,7 @@ def import_history(
     if ws.repo.is_shallow:
         raise UsageError("this clone is shallow: it lacks commits", hint="git fetch --unshallow")
     tips = _tips(ws, prefix)
-    commits = _commits(ws, set(tips.values()))
+    commits = _commits(ws, {tip.commit for tip in tips.values()})
     changes, left = _changes(commits, change)
     touched: set[str] = set()
     for old in commits:
@@ -195,46 +207,92 @@ def import_history(
     rewritten = [old for old in commits if old.oid in touched]
     artifacts = sorted({path for found in changes.values() for path in found.artifacts})
     check(artifacts)
-    refs = {ref: oid for ref, oid in tips.items() if oid in touched}
+    tips = {ref: tip for ref, tip in tips.items() if tip.commit in touched}
+    refs = {ref: tip.commit for ref, tip in tips.items()}
     done = History(len(commits), len(rewritten), 0, tuple(artifacts), refs, left.all())
     if store is None or not rewritten:
         return done
     store()
+    before = {name: oid for below in (_HEADS, _TAGS) for name, oid in ws.repo.refs(below).items()}
+    before = {ref: before[ref] for ref in refs if ref in before}
     try:
         new = rewrite(ws.repo, rewritten, lambda old: changes[old.commit.tree].files)
         branches = {ref: new[oid] for ref, oid in refs.items()}
-        move_refs(ws.repo, _moves(ws, branches))
+        moved = {ref: _object(ws, ref, tips[ref], new) for ref in _moved(ws, branches, before)}
+        move_refs(ws.repo, [(ref, oid, before.get(ref)) for ref, oid in moved.items()])
     finally:
         let_go(ws.repo)
+    made = set(new.values()).difference(_reachable(ws, before.values()))
     recorded = 0
     try:
         recorded = len(record_commits(ws, [new[old.oid] for old in rewritten]))
     except MalformedError as exc:
         left.add(Left("records", str(exc), 1, "gitprov record says more"))
-    return History(done.commits, done.rewritten, recorded, done.artifacts, branches, left.all())
+    return replace(
+        done,
+        recorded=recorded,
+        branches=branches,
+        left=left.all(),
+        new=len(made),
+        unchanged=tuple(ref for ref in branches if ref not in moved),
+    )
 
 
-def _tips(ws: Workspace, prefix: str) -> dict[str, str]:
-    """The commits of branches and tags, under the names that the new ones will have."""
+def _object(ws: Workspace, ref: str, tip: _Tip, new: Mapping[str, str]) -> str:
+    """Returns what a new ref points to: the new commit, or an annotated tag of it."""
+    commit = new[tip.commit]
+    if tip.oid == tip.commit:
+        return commit
+    data = ws.objects.need(tip.oid, "tag", limit=_MAX_COMMIT)
+    return write_tag(ws.repo, moved_tag(data, ref.removeprefix(_TAGS), commit))
+
+
+def _reachable(ws: Workspace, tips: Collection[str]) -> list[str]:
+    if not tips:
+        return []  # git would explain how rev-list is used
+    given = "".join(f"{oid}\n" for oid in sorted(tips)).encode()
+    output = ws.repo.git.run("rev-list", "--topo-order", "--reverse", "--stdin", input=given)
+    return output.decode("ascii").split()
+
+
+def _tips(ws: Workspace, prefix: str) -> dict[str, _Tip]:
+    """The tips of branches and tags, under the names that the new ones will have."""
     checked = ws.repo.git.call("check-ref-format", f"{_HEADS}{prefix}/x")
     if checked.returncode or prefix.startswith("-"):
         raise UsageError(f"{prefix!r} cannot stand before the name of a branch")
-    tips: dict[str, str] = {}
+    tips: dict[str, _Tip] = {}
     for below in (_HEADS, _TAGS):
-        for name in ws.repo.refs(below):
+        there = ws.repo.refs(below)
+        for name, oid in there.items():
             commit = ws.repo.ref(name)
             if commit is not None and not name.startswith(f"{below}{prefix}/"):
-                tips[f"{below}{prefix}/{name.removeprefix(below)}"] = commit
+                tips[f"{below}{prefix}/{name.removeprefix(below)}"] = _Tip(commit, oid)
+        _refuse_collision(tips, there)
     if not tips:
         raise UsageError("there is no branch with commits yet")
     return tips
 
 
+def _refuse_collision(new: Collection[str], there: Collection[str]) -> None:
+    """For git a name is a ref, or a folder of refs."""
+    folders = {folder: ref for ref in there for folder in _above(ref)}
+    for ref in new:
+        other = next((name for name in _above(ref) if name in there), folders.get(ref))
+        if other is not None:
+            raise UsageError(
+                f"{ref} cannot be made, because there is {other}",
+                hint="choose another --branch PREFIX",
+            )
+
+
+def _above(ref: str) -> list[str]:
+    parts = ref.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
 def _commits(ws: Workspace, tips: set[str]) -> list[OldCommit]:
-    given = "".join(f"{oid}\n" for oid in sorted(tips)).encode()
-    output = ws.repo.git.run("rev-list", "--topo-order", "--reverse", "--stdin", input=given)
     commits: list[OldCommit] = []
-    for oid, found in ws.objects.get_many(output.decode("ascii").split(), limit=_MAX_COMMIT):
+    for oid, found in ws.objects.get_many(_reachable(ws, tips), limit=_MAX_COMMIT):
         if found is None:
             raise UnavailableError(f"the commit {oid} is not in this clone")
         commits.append(OldCommit.parse(oid, found.data))
@@ -259,12 +317,17 @@ def _changes(
     return changes, lefts
 
 
-def _moves(ws: Workspace, branches: Mapping[str, str]) -> list[tuple[str, str, str | None]]:
+def _moved(ws: Workspace, branches: Mapping[str, str], before: Mapping[str, str]) -> list[str]:
+    """Returns the refs that have to be made or moved.
+
+    Raises:
+        UsageError: one has what this import did not make.
+    """
     output = ws.repo.git.run("worktree", "list", "--porcelain").decode("utf-8", "replace")
     used = {line[7:] for line in output.splitlines() if line.startswith("branch ")}
-    moves: list[tuple[str, str, str | None]] = []
+    moved: list[str] = []
     for ref, new in branches.items():
-        old = ws.repo.refs(ref).get(ref)
+        old = before.get(ref)
         if old == new or (old is not None and _is_ancestor(ws, new, old)):
             continue
         if old is not None and ref in used:
@@ -280,8 +343,8 @@ def _moves(ws: Workspace, branches: Mapping[str, str]) -> list[tuple[str, str, s
                 f"{ref} has artifacts that this import does not make: {lost[0]} for one",
                 hint="choose another --branch PREFIX, or delete that branch first",
             )
-        moves.append((ref, new, old))
-    return moves
+        moved.append(ref)
+    return moved
 
 
 def _lost(ws: Workspace, old: str, new: str) -> list[RepoPath]:

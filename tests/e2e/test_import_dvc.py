@@ -131,8 +131,57 @@ def test_every_revision_has_its_pointers_and_the_old_ones_stay(
     assert len(roots) == 1
     verified = ok(repo, "verify", "--deep", "--json", "v1..imported/main").json
     assert verified["verdict"] == "pass"
+
+
+def test_a_repeated_import_says_that_nothing_is_new(repo: Path) -> None:
+    first = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    assert (first["new"], first["unchanged"]) == (6, [])
+    refs = git(repo, "show-ref")
+    again = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    assert (again["new"], again["rewritten"]) == (0, 6)
+    assert again["branches"] == first["branches"]
+    assert set(again["unchanged"]) == set(first["branches"])
+    said = ok(repo, "import-dvc", "--all-revisions").out.splitlines()
+    assert said[0] == "nothing new: 6 of 7 commits were made anew before"
+    assert said[1].startswith("unchanged  refs/heads/imported/main  ")
+    assert git(repo, "show-ref") == refs
+    commit(repo, {"code.py": "1\n"}, "more")
+    said = ok(repo, "import-dvc", "--all-revisions").out.splitlines()
+    assert said[0] == "1 of 8 commits made anew, 7 recorded; 6 were made before"
+    assert [line.split()[0] for line in said[1:4]] == ["made", "unchanged", "unchanged"]
+
+
+def test_an_annotated_tag_is_copied_as_one_without_its_signature(repo: Path) -> None:
+    signature = "-----BEGIN PGP SIGNATURE-----\n\nabc\n-----END PGP SIGNATURE-----\n"
+    main = git(repo, "rev-parse", "main")
+    for name, who in (("v2", "tagger Ada Löve <ada@example.org> 86400 +0130\n"), ("old", "")):
+        text = f"object {main}\ntype commit\ntag {name}\n{who}\nWhy it is\n\n{signature}"
+        made = git(repo, "hash-object", "-t", "tag", "-w", "--stdin", input=text.encode())
+        git(repo, "update-ref", f"refs/tags/{name}", made)
+    done = ok(repo, "import-dvc", "--all-revisions", "--json").json
+    new = done["branches"]["refs/tags/imported/v2"]
+    assert git(repo, "cat-file", "tag", "imported/v2") == (
+        f"object {new}\ntype commit\ntag imported/v2\n"
+        "tagger Ada Löve <ada@example.org> 86400 +0130\n\nWhy it is\n"
+    )
+    assert "tagger" not in git(repo, "cat-file", "tag", "imported/old")
+    assert git(repo, "cat-file", "-t", "imported/v1") == "commit"
     again = ok(repo, "import-dvc", "--all-revisions", "--json").json
     assert again["branches"] == done["branches"]
+    assert len(again["unchanged"]) == 5
+
+
+@pytest.mark.parametrize("prefix", ["main", "v1"])
+def test_a_name_that_git_cannot_have_beside_another_is_refused_before_anything_is_read(
+    repo: Path, prefix: str
+) -> None:
+    shutil.rmtree(repo / ".dvc" / "cache")
+    for options in ([], ["--dry-run"]):
+        done = refused(
+            repo, "import-dvc", "--all-revisions", "--branch", prefix, *options, code=2,
+            says=f"/{prefix} cannot be made, because there is refs/",
+        )  # fmt: skip
+        assert "hint: choose another --branch PREFIX" in done.err
 
 
 def test_an_imported_revision_is_checked_out_with_its_data(repo: Path, tmp_path: Path) -> None:
