@@ -137,22 +137,26 @@ class DvcBuilder:
         return Built(Entry(b"", "f", taken.digest, taken.size), 1)
 
     def _folder(self, out: DvcOut) -> Built:
-        listed = parse_dir(self._list(out))
-        rows: dict[bytes, Entry] = {}
-        absent: list[bytes] = []
-        for path, md5 in listed:
-            try:
-                taken = self._intake.take(_name(md5, is_old=out.is_old), self._cache.locate)
-            except UnavailableError:
-                absent.append(path)
-            else:
-                rows[path] = Entry(b"", "f", taken.digest, taken.size)
+        listed = [(path, _name(md5, is_old=out.is_old)) for path, md5 in parse_dir(self._list(out))]
+        # Before anything is read: what lacks one file of thousands is not imported.
+        absent = [path for path, name in listed if not self._is_here(name)]
         if absent:
             raise self._absent(
                 f"{len(absent):,} of its {len(listed):,} files are not in DVC's cache, "
                 f"{show(absent[0])} for one"
             )
+        rows: dict[bytes, Entry] = {}
+        for path, name in listed:
+            taken = self._intake.take(name, self._cache.locate)
+            rows[path] = Entry(b"", "f", taken.digest, taken.size)
         return Built(grow(self._intake, rows), len(rows))
+
+    def _is_here(self, name: OldName) -> bool:
+        try:
+            self._intake.look(name, self._cache.locate)
+        except UnavailableError:
+            return False
+        return True
 
     def _list(self, out: DvcOut) -> bytes:
         name = OldName("md5", out.md5)

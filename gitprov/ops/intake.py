@@ -4,10 +4,11 @@ Each is read once, however many commits name it. Nothing of the other tool is li
 the store gets a copy (a reflink, where the file system has them).
 """
 
+import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
@@ -78,6 +79,7 @@ class Intake:
     _taken: dict[OldName, Taken | UnavailableError | VerificationError] = field(
         default_factory=dict
     )
+    _seen: set[OldName] = field(default_factory=set)
     _weights: dict[bytes, Digest | None] = field(default_factory=dict)
 
     def take(self, name: OldName, locate: Locate) -> Taken:
@@ -99,35 +101,26 @@ class Intake:
             return known
         raise known.with_traceback(None)  # else each time makes it longer, and keeps more alive
 
+    def look(self, name: OldName, locate: Locate) -> None:
+        """Finds out, without reading it, whether a file is there in its size; errors as `take`."""
+        if name not in self._taken and name not in self._seen:
+            with _opened(name, locate(name)):
+                self._seen.add(name)
+
     def _take(self, name: OldName, paths: list[str]) -> Taken:
-        for path in paths:
-            try:
-                fd = os.open(path, _FLAGS)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as exc:
-                raise fault(exc, "read", path) from exc
+        with _opened(name, paths) as (path, fd):
             try:
                 taken = self._read(name, path, fd)
             except OSError as exc:
                 raise fault(exc, "read", path) from exc
-            finally:
-                os.close(fd)
-            self.files += 1
-            self.size += taken.size
-            if self.progress is not None:
-                self.progress.done(1, taken.size)
-            return taken
-        raise UnavailableError(f"{name.algorithm[:6].removesuffix('-')} {name.hex} is not here")
+        self.files += 1
+        self.size += taken.size
+        if self.progress is not None:
+            self.progress.done(1, taken.size)
+        return taken
 
     def _read(self, name: OldName, path: str, fd: int) -> Taken:
         before = os.fstat(fd)
-        if not stat.S_ISREG(before.st_mode):
-            raise VerificationError(f"{_shown(path)} is no regular file")
-        if name.size is not None and before.st_size != name.size:
-            raise VerificationError(
-                f"{_shown(path)} has {before.st_size:,} bytes, and should have {name.size:,}"
-            )
         if self.progress is not None:
             self.progress.found(1, before.st_size)
         if self.writer is None:
@@ -195,6 +188,31 @@ class Intake:
             except MalformedError:
                 self._weights[taken.digest] = None
         return self._weights[taken.digest]
+
+
+@contextlib.contextmanager
+def _opened(name: OldName, paths: list[str]) -> Iterator[tuple[str, int]]:
+    """Opens the first of the places where a file is, and checks its size where that is known."""
+    for path in paths:
+        try:
+            fd = os.open(path, _FLAGS)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as exc:
+            raise fault(exc, "read", path) from exc
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode):
+                raise VerificationError(f"{_shown(path)} is no regular file")
+            if name.size is not None and status.st_size != name.size:
+                raise VerificationError(
+                    f"{_shown(path)} has {status.st_size:,} bytes, and should have {name.size:,}"
+                )
+            yield path, fd
+        finally:
+            os.close(fd)
+        return
+    raise UnavailableError(f"{name.algorithm[:6].removesuffix('-')} {name.hex} is not here")
 
 
 class _Hasher:

@@ -21,6 +21,10 @@ _MAX_LINK = 4096
 _FETCH = "bring it from the LFS server: git lfs fetch (of all commits: git lfs fetch --all)"
 
 
+Listed = Mapping[RepoPath, TreeEntry]
+"""What can become artifacts: git's entries by path."""
+
+
 class _File(NamedTuple):
     """A file of git: its pointer, None when git itself keeps the content, or why it is no file."""
 
@@ -59,28 +63,42 @@ class LfsTrees:
     has_any: bool = False
     met: set[RepoPath] = field(default_factory=set)
     _files: dict[str, _File] = field(default_factory=dict)
-    _folders: dict[str, "Built | _Bad"] = field(default_factory=dict)
+    _folders: dict[str, Built | _Bad] = field(default_factory=dict)
+    _faults: dict[str, _Bad | None] = field(default_factory=dict)
     _listed: dict[str, list[tuple[bytes, TreeEntry]]] = field(default_factory=dict)
     _pure: dict[str, bool] = field(default_factory=dict)
 
     def artifacts(self, tree: str) -> tuple[Mapping[RepoPath, Built], list[Left]]:
         """Returns the artifacts in a tree, whose content is in the store then, and what is left."""
-        built: dict[RepoPath, Built] = {}
+        listed, left = self.listed(tree)
+        built, more = self.build(listed)
+        return built, [*left, *more]
+
+    def listed(self, tree: str) -> tuple[Listed, list[Left]]:
+        """Returns what in a tree can become artifacts, of which nothing is read yet."""
+        theirs = self._theirs(tree, 0)
+        self.has_any = self.has_any or bool(theirs)
+        found = [(path, self.trees.at(tree, path)) for path in self.wanted]
+        listed = {path: e for path, e in found if e is not None and not self._has_none(e)}
+        self.met.update(listed)
+        if not self.wanted:
+            listed = {RepoPath(path): entry for path, entry in theirs}
         left: list[Left] = []
-        listed = [(RepoPath(path), entry) for path, entry in self._theirs(tree, 0)]
-        self.has_any = self.has_any or bool(listed)
-        if self.wanted:
-            found = [(path, self.trees.at(tree, path)) for path in self.wanted]
-            listed = [
-                (path, entry)
-                for path, entry in found
-                if entry is not None and not self._has_none(entry)
-            ]
-            self.met.update(path for path, _ in listed)
-        for path, entry in listed:
+        for path in list(listed):
             try:
                 RepoPath.parse(path.raw)
                 check_artifact_name(path)
+            except GitprovError as exc:
+                left.append(Left.of(path, exc))
+                del listed[path]
+        return listed, left
+
+    def build(self, listed: Listed) -> tuple[dict[RepoPath, Built], list[Left]]:
+        """Brings in what was listed."""
+        built: dict[RepoPath, Built] = {}
+        left: list[Left] = []
+        for path, entry in listed.items():
+            try:
                 built[path] = self._artifact(path, entry)
             except GitprovError as exc:
                 left.append(Left.of(path, exc))
@@ -95,11 +113,13 @@ class LfsTrees:
         if not entry.is_tree:
             content, taken = self._content(entry)
             return Built(content, 1, self.intake.weights(taken, path.name))
-        folder = self._folder(entry.oid.hex(), 0)
-        if isinstance(folder, _Bad):
-            error = folder.error
-            raise type(error)(f"{show(folder.path)}: {error}", hint=error.hint)
-        return folder
+        bad = self._fault(entry.oid.hex(), 0)
+        if bad is None:
+            folder = self._folder(entry.oid.hex())
+            if not isinstance(folder, _Bad):
+                return folder
+            bad = folder
+        raise type(bad.error)(f"{show(bad.path)}: {bad.error}", hint=bad.error.hint)
 
     def _content(self, entry: TreeEntry) -> tuple[Entry, Taken]:
         """Brings a file into the store.
@@ -113,6 +133,11 @@ class LfsTrees:
             data = self.trees.objects.need(entry.oid.hex(), "blob", limit=_MAX_LINK)
             taken = self.intake.keep(data)
             return Entry(b"", "l", taken.digest, taken.size), taken
+        taken = self._taken(self._pointer(entry))
+        kind = "x" if entry.mode == EXECUTABLE_MODE else "f"
+        return Entry(b"", kind, taken.digest, taken.size), taken
+
+    def _pointer(self, entry: TreeEntry) -> LfsPointer:
         file = self._file(entry) if entry.mode != SUBMODULE_MODE else _File(None)
         if file.error is not None:
             raise file.error
@@ -122,36 +147,58 @@ class LfsTrees:
                 hint="name folders that hold nothing but LFS files, or name none: then every "
                 "LFS file becomes an artifact",
             )
-        taken = self._taken(file.pointer)
-        kind = "x" if entry.mode == EXECUTABLE_MODE else "f"
-        return Entry(b"", kind, taken.digest, taken.size), taken
+        return file.pointer
 
     def _taken(self, pointer: LfsPointer) -> Taken:
         if pointer.size == 0:
             return self.intake.keep(b"")  # git-lfs keeps nothing of an empty file
-        name = OldName("sha256", pointer.sha256, pointer.size)
+        self._look_for(pointer)
+        return self.intake.take(_name(pointer), self._locate)
+
+    def _look_for(self, pointer: LfsPointer) -> None:
         try:
-            return self.intake.take(name, self._locate)
+            if pointer.size:
+                self.intake.look(_name(pointer), self._locate)
         except UnavailableError:
             raise UnavailableError(
-                f"its data (SHA-256 {name.hex}) is not in this clone's LFS store", hint=_FETCH
+                f"its data (SHA-256 {pointer.sha256}) is not in this clone's LFS store",
+                hint=_FETCH,
             ) from None
 
     def _locate(self, name: OldName) -> list[str]:
         return [os.path.join(self.storage, "objects", name.hex[:2], name.hex[2:4], name.hex)]
 
-    def _folder(self, oid: str, depth: int) -> "Built | _Bad":
+    def _fault(self, oid: str, depth: int) -> _Bad | None:
+        """Says why a folder cannot be an artifact, as far as that shows before it is read."""
+        _check_depth(depth)
+        if oid not in self._faults:
+            self._faults[oid] = self._find_fault(oid, depth)
+        return self._faults[oid]
+
+    def _find_fault(self, oid: str, depth: int) -> _Bad | None:
+        for item in self.trees.read(oid):
+            if item.is_tree:
+                below = self._fault(item.oid.hex(), depth + 1)
+                if below is not None:
+                    return _Bad(item.name + b"/" + below.path, below.error)
+            elif item.mode != LINK_MODE:
+                try:
+                    self._look_for(self._pointer(item))
+                except GitprovError as exc:
+                    return _Bad(item.name, exc)
+        return None
+
+    def _folder(self, oid: str) -> Built | _Bad:
         if oid not in self._folders:
-            self._folders[oid] = self._make_folder(oid, depth)
+            self._folders[oid] = self._make_folder(oid)
         return self._folders[oid]
 
-    def _make_folder(self, oid: str, depth: int) -> "Built | _Bad":
-        _check_depth(depth)
+    def _make_folder(self, oid: str) -> Built | _Bad:
         entries: dict[bytes, Entry] = {}
         files = 0
         for item in self.trees.read(oid):
             if item.is_tree:
-                below = self._folder(item.oid.hex(), depth + 1)
+                below = self._folder(item.oid.hex())
                 if isinstance(below, _Bad):
                     return _Bad(item.name + b"/" + below.path, below.error)
                 entries[item.name] = below.entry._replace(name=item.name)
@@ -233,6 +280,10 @@ class LfsTrees:
                 if entry.is_tree:
                     waiting.append((where / entry.name, entry.oid.hex()))
         return sorted(found)
+
+
+def _name(pointer: LfsPointer) -> OldName:
+    return OldName("sha256", pointer.sha256, pointer.size)
 
 
 def _check_depth(depth: int) -> None:

@@ -226,6 +226,7 @@ def test_what_is_missing_is_named_and_the_rest_imported(repo: Path) -> None:
     done = gitprov(repo, "import-dvc")
     assert done.code == 3
     assert "data: 1 of its 6 files are not in DVC's cache, train/3.png for one" in done.err
+    assert "4 distinct files read" in done.out  # what cannot be whole is not read
     assert "dvc fetch" in done.err
     assert not (repo / "data.prov").exists()
     assert (repo / "model.safetensors.prov").exists()
