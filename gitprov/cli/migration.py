@@ -22,6 +22,7 @@ from gitprov.core.paths import printable
 from gitprov.ops import import_dvc as dvc
 from gitprov.ops import import_dvc_history as dvc_history
 from gitprov.ops import import_lfs as lfs
+from gitprov.ops.adopt import typed
 from gitprov.ops.import_history import PREFIX
 from gitprov.ops.migrated import Left, exit_code
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from gitprov.ops.adopt import Adopted
     from gitprov.ops.import_dvc import Imported
     from gitprov.ops.import_history import History
+    from gitprov.workspace import Workspace
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -119,7 +121,7 @@ def import_dvc(
     if all_revisions:
         _show_history("import-dvc", past, dry_run=dry_run, as_json=as_json, quiet=quiet)
     else:
-        _show("import-dvc", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        _show(ws, "import-dvc", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
 @click.command(
@@ -163,9 +165,9 @@ def import_lfs(
         _show_history("import-lfs", past, dry_run=dry_run, as_json=as_json, quiet=quiet)
         return
     for folder in better if not (quiet or as_json) else ():
-        note(f"gitprov: {folder} holds nothing but LFS files: `gitprov import-lfs {folder}`")
-        note("gitprov: makes one artifact of it")
-    _show("import-lfs", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
+        command = f"gitprov import-lfs {typed(ws, folder)}"
+        note(f"gitprov: {folder} holds nothing but LFS files: `{command}` makes one artifact of it")
+    _show(ws, "import-lfs", done, dry_run=dry_run, as_json=as_json, quiet=quiet)
 
 
 def _check_prefix(prefix: str | None, *, all_revisions: bool) -> None:
@@ -173,7 +175,9 @@ def _check_prefix(prefix: str | None, *, all_revisions: bool) -> None:
         raise click.UsageError("--branch goes with --all-revisions")
 
 
-def _show(verb: str, done: "Imported", *, dry_run: bool, as_json: bool, quiet: bool) -> None:
+def _show(
+    ws: "Workspace", verb: str, done: "Imported", *, dry_run: bool, as_json: bool, quiet: bool
+) -> None:
     if as_json:
         artifacts: list[Json] = [_artifact_json(item, dry_run=dry_run) for item in done.artifacts]
         emit_json(
@@ -195,7 +199,8 @@ def _show(verb: str, done: "Imported", *, dry_run: bool, as_json: bool, quiet: b
     if not (as_json or quiet):
         for item in done.artifacts:
             if item.here == "differs":
-                note(f"gitprov: what lies at {item.path} differs: gitprov status {item.path}")
+                command = f"gitprov status {typed(ws, item.path)}"
+                note(f"gitprov: what lies at {item.path} differs: {command}")
             elif item.here == "restored":
                 note(f"gitprov: only LFS pointers lay at {item.path}: its data is there now")
     _end(done.left, quiet=quiet or as_json)
@@ -299,10 +304,10 @@ def _end(left: Sequence[Left], *, quiet: bool) -> None:
     named += wrong
     for item in named[:_NAMED]:
         where = f", in {plural(item.commits, 'commit')}" if item.commits else ""
-        note(f"gitprov: not imported: {_line(f'{item.path}: {item.why}')}{where}")
+        note(f"gitprov: not imported: {printable(item.path)}: {_line(item.why)}{where}")
     if len(named) > _NAMED:
         note(f"gitprov: and {len(named) - _NAMED:,} more; --json names all")
     for hint in dict.fromkeys(item.hint for item in named if item.hint):
-        note(f"gitprov: hint: {_line(hint)}")
+        note(f"gitprov: hint: {printable(hint)}")  # two spaces of a name stay two
     if code := exit_code(left):
         raise click.exceptions.Exit(code)

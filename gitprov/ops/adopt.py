@@ -1,7 +1,7 @@
 """Writes, ignores and stages the pointers of imported artifacts; the data on disk is only read."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,12 +23,16 @@ from gitprov.ops.pointers import (
     read_pointer,
     write_pointer,
 )
+from gitprov.ops.staged import word
 from gitprov.ops.staging import stage_paths, unstage_paths
 from gitprov.ops.store_link import store_link
 from gitprov.platform.files import fault
 from gitprov.platform.locks import file_lock
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress, Scanner
+
+ALREADY = "it is an artifact already"
+"""Why what an earlier import has made is not imported."""
 
 State = Literal["added", "modified", "unchanged"]
 
@@ -49,6 +53,12 @@ class Adopted:
     pointer: Pointer
     state: State
     here: Literal["same", "differs", "absent", "restored"] = "absent"
+
+
+def typed(ws: Workspace, path: RepoPath) -> str:
+    """Returns a path as one word of a command line, as seen from where the user stands."""
+    there = os.path.join(os.path.realpath(os.fsencode(ws.worktree)), path.raw)
+    return word(os.path.relpath(there, os.path.realpath(os.fsencode(ws.cwd))))
 
 
 def need_init(ws: Workspace) -> None:
@@ -77,6 +87,14 @@ class Apart:
         for above in artifact.ancestors():
             self._below.setdefault(above, artifact)
 
+    def __iter__(self) -> Iterator[RepoPath]:
+        """Yields all by path."""
+        return iter(sorted(self._all))
+
+    def __contains__(self, path: RepoPath) -> bool:
+        """Whether a path is one of them."""
+        return path in self._all
+
     def around(self, path: RepoPath) -> RepoPath | None:
         """Returns an artifact in which a path lies; it is not that one."""
         return next((above for above in path.ancestors() if above in self._all), None)
@@ -101,6 +119,23 @@ class Places:
         self._known = Apart(artifact_path(path) for path in pointer_paths(ws.repo.git))
         self._new: set[RepoPath] = set()
 
+    def artifacts(self) -> list[RepoPath]:
+        """Returns the artifacts by path."""
+        return list(self._known)
+
+    def around(self, path: RepoPath) -> RepoPath | None:
+        """Returns the artifact in which a path lies; it is not that one."""
+        return self._known.around(path)
+
+    def already(self, path: RepoPath) -> str | None:
+        """Says what artifact is at a path, around it or below it, None when there is none."""
+        if path in self._known:
+            return ALREADY
+        if (around := self._known.around(path)) is not None:
+            return f"it lies inside the artifact {around}"
+        inside = self._known.inside(path)
+        return None if inside is None else f"what lies in it is artifacts already, {inside} for one"
+
     def check(self, artifact: RepoPath) -> None:
         """Refuses an artifact; one that passes is taken into account from then on.
 
@@ -116,7 +151,8 @@ class Places:
             "--literal-pathspecs", "ls-files", "-z", "--", artifact.raw
         ):
             raise UsageError(
-                "git tracks it already", hint=f"git rm -r --cached {artifact} leaves it on disk"
+                "git tracks it already",
+                hint=f"git rm -r --cached {typed(self._ws, artifact)} leaves it on disk",
             )
         self._new.add(artifact)
         self._known.add(artifact)
@@ -130,7 +166,8 @@ class Places:
         inside = self._known.inside(artifact)
         if inside is not None:
             raise UsageError(
-                f"the artifact {inside} lies inside", hint=f"gitprov remove {inside} first"
+                f"the artifact {inside} lies inside",
+                hint=f"gitprov remove {typed(self._ws, inside)} first",
             )
 
     def _refuse_links(self, artifact: RepoPath) -> None:

@@ -10,7 +10,16 @@ from gitprov.git.command import split_nul
 from gitprov.git.objects import TreeEntry
 from gitprov.model.lfs_pointer import MAX_LFS_BYTES, LfsPointer
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.adopt import Adopted, Places, adopt, filtered_pointers, need_init, planned
+from gitprov.ops.adopt import (
+    ALREADY,
+    Adopted,
+    Places,
+    adopt,
+    filtered_pointers,
+    need_init,
+    planned,
+    typed,
+)
 from gitprov.ops.import_dvc import Imported
 from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
 from gitprov.ops.intake import Intake, link_of
@@ -142,7 +151,7 @@ def import_lfs_history(
             raise UsageError("no commit has an LFS file")
         _refuse_unknown(source, "any commit")
         for artifact, beside in filtered_pointers(ws, artifacts).items():
-            raise _filtered(artifact, beside)
+            raise _filtered(ws, artifact, beside)
 
     if dry_run:
         source = _source(ws, None, wanted, progress)
@@ -177,40 +186,61 @@ def _source(
 
 
 def _chosen(ws: Workspace, source: LfsTrees, tree: str) -> tuple[dict[RepoPath, Built], list[Left]]:
-    built, left = source.artifacts(tree)
-    if not source.has_any:
-        raise UsageError("git-lfs is not used here: the current commit has no LFS file")
-    _refuse_unknown(source, "the current commit")
-    _refuse_staged(ws, built)
+    listed, left = source.listed(tree)
     places = Places(ws, git_may_have=True)
-    chosen: dict[RepoPath, Built] = {}
-    filtered = filtered_pointers(ws, built)
-    for path, content in built.items():
+    left += _done_before(source, places)
+    if not source.has_any and not left:
+        raise UsageError("git-lfs is not used here: the current commit has no LFS file")
+    _refuse_unknown(source, "the current commit", {item.path for item in left})
+    _refuse_staged(ws, listed)
+    chosen: dict[RepoPath, TreeEntry] = {}
+    filtered = filtered_pointers(ws, listed)
+    inside: dict[RepoPath, None] = {}
+    for path, entry in listed.items():
+        around = None if source.wanted else places.around(path)
+        if around is not None:
+            inside[around] = None
+            continue
         try:
             if path in filtered:
-                raise _filtered(path, filtered[path])
+                raise _filtered(ws, path, filtered[path])
             places.check(path)
         except UsageError as exc:
             left.append(Left.of(path, exc))
         else:
-            chosen[path] = content
-    return chosen, left
+            chosen[path] = entry
+    left += [Left(str(path), ALREADY) for path in inside]
+    # Only what is left of them is read.
+    built, more = source.build(chosen)
+    return built, [*left, *more]
 
 
-def _refuse_unknown(source: LfsTrees, where: str) -> None:
+def _done_before(source: LfsTrees, places: Places) -> list[Left]:
+    """Names what was asked for and is in artifacts already: git-lfs has nothing of it any more."""
+    if not source.wanted:
+        there = [] if source.has_any else places.artifacts()
+        return [Left(str(path), ALREADY) for path in there]
+    found = {path: places.already(path) for path in source.wanted if path not in source.met}
+    return [Left(str(path), why) for path, why in found.items() if why is not None]
+
+
+def _refuse_unknown(source: LfsTrees, where: str, known: Collection[str] = ()) -> None:
     for path in source.wanted:
-        if path not in source.met:
+        if path not in source.met and str(path) not in known:
             raise UsageError(
                 f"{path} is no LFS file of {where}, and holds none",
                 hint="gitprov import-lfs --dry-run lists what git-lfs keeps",
             )
 
 
-def _filtered(artifact: RepoPath, beside: str) -> UsageError:
+def _filtered(ws: Workspace, artifact: RepoPath, beside: str) -> UsageError:
+    folder = (
+        f"make one artifact of the folder (gitprov import-lfs {typed(ws, artifact.parent)}), or "
+    )
     return UsageError(
         f"git would keep {beside} in LFS as well: .gitattributes says so",
-        hint=f"make one artifact of the folder (gitprov import-lfs {artifact.parent}), or write "
-        "`*.prov -filter` and `.gitignore -filter` below that line",
+        hint=f"{folder if artifact.parent.raw else ''}write `*.prov -filter` and "
+        "`.gitignore -filter` below that line",
     )
 
 

@@ -1,6 +1,8 @@
 """What git-lfs keeps becomes gitprov's: repositories made by the real git-lfs."""
 
 import hashlib
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -118,9 +120,55 @@ def test_pointers_that_git_would_keep_in_lfs_are_refused_with_the_way_out(repo: 
     done = gitprov(repo, "import-lfs")
     assert done.code == 2
     assert "git would keep images/ü/0.png.prov in LFS as well" in done.err
-    assert "gitprov import-lfs images/ü" in done.err
+    assert "gitprov import-lfs 'images/ü'" in done.err
     assert (repo / "tool.bin.prov").exists()
     refused(repo, "import-lfs", "--all-revisions", code=2, says="in LFS as well")
+
+
+def run_as_shown(folder: Path, hint: str) -> None:
+    """Does what a hint says, as a user who copies it would."""
+    (command,) = re.findall(r"\(gitprov (import-lfs [^)]*)\)", hint)
+    ok(folder, *shlex.split(command), "--quiet")
+
+
+@pytest.mark.parametrize("where", [".", "data"])
+def test_a_hint_can_be_run_where_it_was_shown(repo: Path, where: str) -> None:
+    write(repo, {"my  dir/a b.png": "in a folder with spaces"})
+    attributes = (repo / ".gitattributes").read_text() + "my*dir/* filter=lfs -text\n"
+    write(repo, {".gitattributes": attributes.replace("images/**", "images/**/*.png")})
+    git(repo, "add", "-A")
+    commit(repo, message="spaces")
+    done = gitprov(repo / where, "import-lfs")
+    assert done.code == 2
+    run_as_shown(repo / where, done.err)
+    again = ok(repo / where, "import-lfs")  # before the commit
+    assert "not imported: my  dir: it is an artifact already" in again.err
+    commit(repo, message="imported")
+    assert git(repo, "lfs", "ls-files") == ""
+
+
+def test_what_an_earlier_import_made_is_said_to_be_an_artifact_already(repo: Path) -> None:
+    ok(repo, "import-lfs", "images", "data/a.bin", "tool.bin", "--quiet")
+    commit(repo, message="imported")
+    said = {
+        "tool.bin": "it is an artifact already",
+        "images/ü": "it lies inside the artifact images",
+        "data": "what lies in it is artifacts already, data/a.bin for one",
+    }
+    for name, why in said.items():
+        assert ok(repo, "import-lfs", name).err == f"gitprov: not imported: {name}: {why}\n"
+    assert ok(repo, "import-lfs").err.count("it is an artifact already") == 3
+    refused(repo, "import-lfs", "tool.bin", "README", code=2, says="README is no LFS file")
+
+
+def test_totals_count_only_what_is_imported(repo: Path) -> None:
+    done = gitprov(repo, "import-lfs", "-n", "--json").json
+    assert (len(done["artifacts"]), done["files"]) == (2, 2)  # images/** would catch the pointers
+    assert gitprov(repo, "import-lfs", "-n", "data", "--json").json["files"] == 0
+    stored(repo, b"nine").unlink()
+    (repo / "images" / "ü" / "9.png").unlink()
+    assert gitprov(repo, "import-lfs", "-n", "images", "--json").json["files"] == 0
+    assert gitprov(repo, "import-lfs", "images", "--json").json["files"] == 0
 
 
 @pytest.mark.parametrize("options", [[], ["--all-revisions"]])
@@ -240,7 +288,9 @@ def test_many_files_of_one_folder_had_better_be_one_artifact(repo: Path) -> None
     write(repo, {f"many/{n}.bin": str(n) for n in range(25)})
     git(repo, "add", "-A")
     commit(repo, message="many")
-    assert "gitprov import-lfs many" in gitprov(repo, "import-lfs", "--dry-run").err
+    says = "many holds nothing but LFS files: `gitprov import-lfs {}` makes one artifact of it\n"
+    assert says.format("many") in gitprov(repo, "import-lfs", "--dry-run").err
+    assert says.format("../many") in gitprov(repo / "data", "import-lfs", "--dry-run").err
 
 
 def test_git_lfs_own_storage_setting_is_followed(repo: Path) -> None:
