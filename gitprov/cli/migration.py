@@ -149,8 +149,9 @@ def import_lfs(
 
     A PATH is a file, or a folder that holds nothing but LFS files. The data comes from git-lfs'
     store and is checked by its SHA-256. git does not track the files any more: that is staged
-    together with the pointers, and `git reset` undoes it. The files on disk and git-lfs' store
-    stay as they are.
+    together with the pointers. The files on disk and git-lfs' store stay as they are; where only
+    an LFS pointer lies on disk, its data takes the place. Before the commit
+    `gitprov remove ARTIFACT…` and then `git reset` undo it.
     """
     _check_prefix(prefix, all_revisions=all_revisions)
     chosen = cast("ArtifactKind | None", kind)

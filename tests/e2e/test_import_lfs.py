@@ -100,10 +100,13 @@ def test_files_and_folders_become_artifacts_as_add_would_make_them(
     assert ok(repo, "verify", "--deep", "--require-data", "--json").json["verdict"] == "pass"
 
 
-def test_a_reset_undoes_it(repo: Path) -> None:
-    ok(repo, "import-lfs", "images", "--quiet")
+def test_removing_the_artifacts_and_a_reset_undo_it(repo: Path) -> None:
+    commit(repo, {"data/.gitignore": "*.tmp\n"}, "ignore")
+    before = data_of(repo)
+    ok(repo, "import-lfs", "images", "data/a.bin", "--quiet")
+    ok(repo, "remove", "images", "data/a.bin")
+    assert data_of(repo) == before
     git(repo, "reset", "-q")
-    git(repo, "clean", "-q", "-f", "--", "images.prov", ".gitignore")
     assert git(repo, "status", "--porcelain") == ""
     assert len(git(repo, "lfs", "ls-files").splitlines()) == 6
 
