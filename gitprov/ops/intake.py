@@ -30,6 +30,12 @@ _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _TEXT_BLOCK = 512
 _TEXT_CHARS = bytes(range(32, 127)) + b"\n\r\t\f\b"
 _MOST_BINARY = 0.3
+_TOOLS = {
+    "md5": ("MD5", "dvc fetch"),
+    "md5-dos2unix": ("MD5", "dvc fetch"),
+    "sha256": ("SHA-256", "git lfs fetch"),
+}
+"""By algorithm, how it is spelled and what brings a file of that name."""
 
 
 class OldName(NamedTuple):
@@ -155,10 +161,8 @@ class Intake:
     @staticmethod
     def _check(name: OldName, path: str, found: str) -> None:
         if found != name.hex:
-            raise VerificationError(
-                f"{_shown(path)} is damaged: its {name.algorithm.partition('-')[0].upper()} "
-                f"is {found}"
-            )
+            spelled, _ = _TOOLS[name.algorithm]
+            raise _damaged(name, f"{_shown(path)} is damaged: its {spelled} is {found}")
 
     def keep(self, data: bytes) -> Taken:
         """Keeps bytes that come from elsewhere: the target of a symlink, or none at all."""
@@ -205,14 +209,21 @@ def _opened(name: OldName, paths: list[str]) -> Iterator[tuple[str, int]]:
             if not stat.S_ISREG(status.st_mode):
                 raise VerificationError(f"{_shown(path)} is no regular file")
             if name.size is not None and status.st_size != name.size:
-                raise VerificationError(
-                    f"{_shown(path)} has {status.st_size:,} bytes, and should have {name.size:,}"
+                raise _damaged(
+                    name,
+                    f"{_shown(path)} has {status.st_size:,} bytes, and should have {name.size:,}",
                 )
             yield path, fd
         finally:
             os.close(fd)
         return
-    raise UnavailableError(f"{name.algorithm[:6].removesuffix('-')} {name.hex} is not here")
+    raise UnavailableError(f"{_TOOLS[name.algorithm][0]} {name.hex} is not here")
+
+
+def _damaged(name: OldName, why: str) -> VerificationError:
+    _, fetch = _TOOLS[name.algorithm]
+    # They bring only what is not there, however it looks.
+    return VerificationError(why, hint=f"delete the damaged file, then {fetch} brings it anew")
 
 
 class _Hasher:

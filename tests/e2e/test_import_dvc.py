@@ -258,6 +258,7 @@ def test_damage_in_the_cache_is_refused_and_named(repo: Path) -> None:
         done = gitprov(repo, "import-dvc", *options)
         assert done.code == 1
         assert f"{damaged} is damaged: its MD5 is" in done.err
+        assert "hint: delete the damaged file, then dvc fetch brings it anew" in done.err
     assert not (repo / "data.prov").exists()
     assert "data.prov" not in pointers(repo, "imported/main")
 

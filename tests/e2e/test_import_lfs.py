@@ -217,7 +217,8 @@ def test_what_is_missing_or_damaged_is_named_and_the_rest_imported(repo: Path) -
     assert done.code == 1
     assert "images: ü/9.png: its data (SHA-256 " in done.err
     assert "git lfs fetch" in done.err
-    assert f"{changed} is damaged" in done.err
+    assert f"{changed} is damaged: its SHA-256 is" in done.err
+    assert "hint: delete the damaged file, then git lfs fetch brings it anew" in done.err
     staged = git(repo, "diff", "--cached", "--name-only").splitlines()
     assert staged == [".gitignore", "tool.bin", "tool.bin.prov"]
     changed.write_bytes(b"longer than it was")
