@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _NAMED = 20
+_HERE = {
+    "differs": "what lies at {0} differs: gitprov status {1}",
+    "linked": "links into DVC's cache lie at {0}: dvc unprotect {1} makes files of them",
+    "restored": "only LFS pointers lay at {0}: its data is there now",
+}
+"""What is said of the data on disk, which is not what an artifact's pointer says, or was not."""
 
 
 def _options(command: F) -> F:
@@ -199,11 +205,9 @@ def _show(
             say("git commit binds it to the code")
     if not (as_json or quiet):
         for item in done.artifacts:
-            if item.here == "differs":
-                command = f"gitprov status {typed(ws, item.path)}"
-                note(f"gitprov: what lies at {item.path} differs: {command}")
-            elif item.here == "restored":
-                note(f"gitprov: only LFS pointers lay at {item.path}: its data is there now")
+            if item.here in _HERE:
+                text = _HERE[item.here].format(item.path, typed(ws, item.path))
+                note(f"gitprov: {text}")
     _end(done.left, quiet=quiet or as_json)
 
 

@@ -45,14 +45,14 @@ class Adopted:
         path: where it is.
         pointer: what its pointer says now.
         state: what that did to the pointer that was there; in a dry run "added" or "unchanged".
-        here: whether the data lies in the worktree: the same, other data, or none; or whether it
-            was put in the place of the other tool's pointers.
+        here: whether the data lies in the worktree: the same, other data, or none; links into
+            DVC's cache; or whether it was put in the place of git-lfs' pointers.
     """
 
     path: RepoPath
     pointer: Pointer
     state: State
-    here: Literal["same", "differs", "absent", "restored"] = "absent"
+    here: Literal["same", "differs", "absent", "linked", "restored"] = "absent"
 
 
 def typed(ws: Workspace, path: RepoPath) -> str:

@@ -1,8 +1,10 @@
 """`gitprov import-dvc`: takes over what DVC keeps, checked by its MD5s; DVC's own files stay."""
 
 import contextlib
+import itertools
+import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gitprov.config.dvc_files import (
     LOCK,
@@ -19,7 +21,7 @@ from gitprov.errors import GitprovError, MalformedError, UnavailableError, Usage
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import ArtifactKind
 from gitprov.ops.adopt import Adopted, Places, adopt, need_init, planned
-from gitprov.ops.dvc_cache import DvcBuilder, find_cache
+from gitprov.ops.dvc_cache import DvcBuilder, DvcCache, find_cache
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.migrated import Built, Left, pointer_of
 from gitprov.ops.pointers import on_disk, repo_path
@@ -87,7 +89,22 @@ def import_dvc(
         built = dict(_build(DvcBuilder(where, intake), Places(ws), outs, left))
         writer.commit()
         adopted, refused = adopt(ws, built, kind, tool="DVC", progress=progress)
+    adopted = [_linked(ws, item, where) for item in adopted]
     return Imported(tuple(adopted), (*left, *refused), intake.files, intake.size)
+
+
+def _linked(ws: Workspace, item: Adopted, cache: DvcCache) -> Adopted:
+    """Says of data that differs whether that is because DVC has put links there."""
+    if item.here != "differs":
+        return item
+    top = os.fsdecode(on_disk(ws.worktree, item.path))
+    below = (
+        os.path.join(at, name) for at, *names in os.walk(top) for name in itertools.chain(*names)
+    )
+    links = (path for path in itertools.chain((top,), below) if os.path.islink(path))
+    folders = tuple(os.path.realpath(folder) + os.sep for folder in cache.folders)
+    is_linked = any(os.path.realpath(path).startswith(folders) for path in links)
+    return replace(item, here="linked") if is_linked else item
 
 
 def _build(

@@ -377,3 +377,18 @@ def test_every_path_begins_at_the_top_of_the_repository(repo: Path) -> None:
         done = ok(repo, "import-dvc", "sub", *options)
         assert "sub/work/b" in done.err + done.out
     assert [item["path"] for item in done.json["left"]] == ["sub/work/b"]
+
+
+def test_links_into_the_cache_are_named_with_what_makes_files_of_them(repo: Path) -> None:
+    dvc(repo, "config", "--local", "cache.type", "symlink")
+    dvc(repo, "checkout", "-q", "--force", "--relink", "data", "run me")
+    assert (repo / "data" / "train" / "1.png").is_symlink()
+    done = ok(repo, "import-dvc", "data", "run me")
+    says = (
+        "gitprov: links into DVC's cache lie at run me: dvc unprotect 'run me' makes files of them"
+    )
+    assert says in done.err
+    assert "dvc unprotect data" in done.err
+    dvc(repo, "unprotect", "data", "run me")
+    again = ok(repo, "import-dvc", "data", "--json").json
+    assert [(item["state"], item["here"]) for item in again["artifacts"]] == [("unchanged", "same")]
