@@ -105,7 +105,8 @@ def import_dvc(
 
     The data comes from DVC's cache and is checked by its MD5. DVC's files, its cache and the data
     on disk stay as they are, and DVC goes on working. What is missing or damaged is named, and the
-    rest is imported. A .dvc file without its data never gets a pointer.
+    rest is imported. A .dvc file without its data never gets a pointer, and an artifact of another
+    version than DVC's stays as it is, unless DVC's version lies on disk.
     """
     _check_prefix(prefix, all_revisions=all_revisions)
     chosen = cast("ArtifactKind | None", kind)

@@ -144,11 +144,12 @@ def _chosen(ws: Workspace, wanted: Sequence[RepoPath]) -> tuple[list[DvcOut], li
     return sorted(outs, key=lambda out: out.path), left
 
 
-def no_output(path: RepoPath, where: str = "here") -> UsageError:
+def no_output(path: RepoPath, *, in_any_commit: bool = False) -> UsageError:
     """The error for a path that DVC's files do not name."""
+    where, more = ("in any commit", " --all-revisions") if in_any_commit else ("here", "")
     return UsageError(
         f"{path} is no output of DVC {where}, and holds none",
-        hint="gitprov import-dvc --dry-run lists what DVC keeps",
+        hint=f"gitprov import-dvc{more} --dry-run lists what DVC keeps",
     )
 
 

@@ -97,7 +97,7 @@ class _DvcTrees:
             raise UsageError("no commit has a .dvc file or a dvc.lock")
         for path in self._wanted:
             if path not in self._used:
-                raise no_output(path, "in any commit")
+                raise no_output(path, in_any_commit=True)
 
     def change(self, tree: str) -> TreeChange:
         pointers: dict[RepoPath, bytes] = {}

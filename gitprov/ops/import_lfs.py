@@ -34,6 +34,8 @@ from gitprov.store.base import StoreWriter
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress
 
+_EVERY = " --all-revisions"
+
 MANY = 20
 """So many files of one folder are better one artifact than one each."""
 
@@ -149,9 +151,9 @@ def import_lfs_history(
     def check(artifacts: Sequence[RepoPath]) -> None:
         if not source.has_any:
             raise UsageError("no commit has an LFS file")
-        _refuse_unknown(source, "any commit")
+        _refuse_unknown(source, _EVERY)
         for artifact, beside in filtered_pointers(ws, artifacts).items():
-            raise _filtered(ws, artifact, beside)
+            raise _filtered(ws, artifact, beside, _EVERY)
 
     if dry_run:
         source = _source(ws, None, wanted, progress)
@@ -191,7 +193,7 @@ def _chosen(ws: Workspace, source: LfsTrees, tree: str) -> tuple[dict[RepoPath, 
     left += _done_before(source, places)
     if not source.has_any and not left:
         raise UsageError("git-lfs is not used here: the current commit has no LFS file")
-    _refuse_unknown(source, "the current commit", {item.path for item in left})
+    _refuse_unknown(source, "", {item.path for item in left})
     _refuse_staged(ws, listed)
     chosen: dict[RepoPath, TreeEntry] = {}
     filtered = filtered_pointers(ws, listed)
@@ -224,19 +226,19 @@ def _done_before(source: LfsTrees, places: Places) -> list[Left]:
     return [Left(str(path), why) for path, why in found.items() if why is not None]
 
 
-def _refuse_unknown(source: LfsTrees, where: str, known: Collection[str] = ()) -> None:
+def _refuse_unknown(source: LfsTrees, option: str, known: Collection[str] = ()) -> None:
+    where = "any commit" if option else "the current commit"
     for path in source.wanted:
         if path not in source.met and str(path) not in known:
             raise UsageError(
                 f"{path} is no LFS file of {where}, and holds none",
-                hint="gitprov import-lfs --dry-run lists what git-lfs keeps",
+                hint=f"gitprov import-lfs{option} --dry-run lists what git-lfs keeps",
             )
 
 
-def _filtered(ws: Workspace, artifact: RepoPath, beside: str) -> UsageError:
-    folder = (
-        f"make one artifact of the folder (gitprov import-lfs {typed(ws, artifact.parent)}), or "
-    )
+def _filtered(ws: Workspace, artifact: RepoPath, beside: str, option: str = "") -> UsageError:
+    command = f"gitprov import-lfs{option} {typed(ws, artifact.parent)}"
+    folder = f"make one artifact of the folder ({command}), or "
     return UsageError(
         f"git would keep {beside} in LFS as well: .gitattributes says so",
         hint=f"{folder if artifact.parent.raw else ''}write `*.prov -filter` and "

@@ -125,7 +125,8 @@ def test_pointers_that_git_would_keep_in_lfs_are_refused_with_the_way_out(repo: 
     assert "git would keep images/ü/0.png.prov in LFS as well" in done.err
     assert "gitprov import-lfs 'images/ü'" in done.err
     assert (repo / "tool.bin.prov").exists()
-    refused(repo, "import-lfs", "--all-revisions", code=2, says="in LFS as well")
+    past = refused(repo, "import-lfs", "--all-revisions", code=2, says="in LFS as well")
+    assert "gitprov import-lfs --all-revisions 'images/ü'" in past.err
 
 
 def run_as_shown(folder: Path, hint: str) -> None:
@@ -311,7 +312,9 @@ def test_a_path_that_git_lfs_never_had_is_refused_and_nothing_imported(
     for name in ("README", "nowhere"):
         says = f"{name} is no LFS file of {'any' if '--all-revisions' in options else 'the curr'}"
         done = refused(repo, "import-lfs", *options, "images", name, code=2, says=says)
-        assert "hint: gitprov import-lfs --dry-run lists what git-lfs keeps" in done.err
+        every = "--all-revisions " if "--all-revisions" in options else ""
+        hint = f"hint: gitprov import-lfs {every}--dry-run lists what git-lfs keeps"
+        assert hint in done.err
     assert git(repo, "show-ref") == refs
     assert not (repo / "images.prov").exists()
 
