@@ -1,13 +1,14 @@
 """What lies in a remote's pack, and how a large blob is put together again (formats.md 13)."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from blake3 import blake3
 
+from gitprov.core.chunking import MIN_BYTES
 from gitprov.core.digest import DIGEST_BYTES
-from gitprov.errors import MalformedError
+from gitprov.errors import MalformedError, VerificationError
 
 Kind = Literal["b", "m", "c", "B", "M"]
 """A blob, a manifest, a chunk; in capitals a blob or a manifest that is made of chunks."""
@@ -130,3 +131,36 @@ def recipe_blocks(digest: bytes, size: int, chunks: Sequence[tuple[bytes, int]])
         blocks.append(format_recipe(Recipe(digest, size, after, part)))
         after = blake3(blocks[-1]).digest()
     return blocks
+
+
+def recipe_chain(last: Recipe, earlier: Callable[[bytes], bytes]) -> Iterator[Recipe]:
+    """Yields a recipe's blocks from the last one to the first, each as it has to be.
+
+    There is one way to cut a recipe, so a chain has an end that its size tells beforehand.
+
+    Args:
+        last: the block that stands for the whole.
+        earlier: returns the bytes of an earlier block, by its digest.
+
+    Raises:
+        VerificationError: the blocks are not those of one recipe.
+    """
+    most = min(last.size // (MAX_CHUNKS * MIN_BYTES) + 1, MAX_RECIPE_BLOCKS)
+    block, seen = last, 1
+    yield block
+    while block.after:
+        if seen == most:
+            raise VerificationError("its recipe has more blocks than its size can need")
+        if not block.chunks:
+            raise VerificationError("the last block of its recipe is empty")
+        data = earlier(block.after)
+        if blake3(data).digest() != block.after:
+            raise VerificationError("a part of its recipe is damaged")
+        block, seen = parse_recipe(data, what="a part of its recipe"), seen + 1
+        if (block.digest, block.size) != (last.digest, last.size):
+            raise VerificationError("a part of its recipe is of something else")
+        if len(block.chunks) != MAX_CHUNKS:
+            raise VerificationError(
+                f"a part of its recipe has {len(block.chunks):,} chunks, not {MAX_CHUNKS:,}"
+            )
+        yield block

@@ -6,11 +6,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from blake3 import blake3
 
-from gitprov.core.chunking import MIN_BYTES
 from gitprov.core.digest import Digest
 from gitprov.errors import VerificationError
 from gitprov.model.manifest import MAX_MANIFEST_BYTES
-from gitprov.model.remote_index import MAX_CHUNKS, MAX_RECIPE_BLOCKS, Recipe, parse_recipe
+from gitprov.model.remote_index import parse_recipe, recipe_chain
 from gitprov.store.remote import Place, Remote, Wanted
 
 _BATCH_BYTES = 4 << 20
@@ -51,32 +50,26 @@ class Blocks:
         Raises:
             VerificationError: the recipe is of something else, or has another size.
         """
-        most = MAX_MANIFEST_BYTES if one.is_manifest else expected
-        recipes = list(self._recipe_blocks(one, place, most))
-        chunks = [chunk for recipe in recipes for chunk in recipe.chunks]
-        size = sum(length for _, length in chunks)
-        if any(recipe.digest != one.digest or recipe.size != size for recipe in recipes):
+        last = parse_recipe(
+            self._read([(one, place)])[0], what=f"the recipe of {Digest(one.digest)}"
+        )
+        if last.digest != one.digest:
             raise VerificationError("its recipe is of something else")
-        if (most is not None and size > most) or (expected is not None and size != expected):
+        # Before a chain is followed whose length the size bounds.
+        most = MAX_MANIFEST_BYTES if one.is_manifest else expected
+        if (most is not None and last.size > most) or expected not in {None, last.size}:
             raise VerificationError("its recipe has another size than it has")
+        blocks = [*recipe_chain(last, self._earlier)]
+        chunks = [chunk for block in reversed(blocks) for chunk in block.chunks]
+        if sum(length for _, length in chunks) != last.size:
+            raise VerificationError("its recipe has another size than its chunks")
         return chunks
 
-    def _recipe_blocks(self, one: Wanted, place: Place, most: int | None) -> Iterator[Recipe]:
-        """The recipe's blocks, the first one first; not more than so many bytes can need."""
-        blocks = MAX_RECIPE_BLOCKS if most is None else most // (MAX_CHUNKS * MIN_BYTES) + 1
-        found: list[Recipe] = []
-        shown = str(Digest(one.digest))
-        while len(found) < blocks:
-            data = self._read([(one, place)])[0]
-            recipe = parse_recipe(data, what=f"the recipe of {shown}")
-            found.append(recipe)
-            if not recipe.after:
-                return reversed(found)
-            before = self._remote.chunk(recipe.after)
-            if before is None:
-                raise VerificationError("a part of its recipe is missing")
-            place = before
-        raise VerificationError("its recipe has no end")
+    def _earlier(self, digest: bytes) -> bytes:
+        place = self._remote.chunk(digest)
+        if place is None:
+            raise VerificationError("a part of its recipe is missing")
+        return self._read([(Wanted(digest, is_manifest=False), place)])[0]
 
     def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
         """Yields the chunks' bytes in order, each checked.

@@ -11,7 +11,7 @@ from gitprov.core import cid
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError, VerificationError
 from gitprov.model.manifest import Manifest
-from gitprov.model.remote_index import MAX_RECIPE_BLOCKS, Entry, Recipe, parse_recipe
+from gitprov.model.remote_index import Entry, Recipe, parse_recipe, recipe_chain
 from gitprov.store.remote import Remote
 from gitprov.store.remote_pack import pack_name
 from gitprov.store.transport import Range, Transport, gaps_joined
@@ -186,26 +186,16 @@ def read_recipes(
 
 
 def _followed(remote: Remote, pack: str, block: Block, sizes: Mapping[str, int]) -> FoundRecipe:
-    shown = f"the recipe of {Digest(block.entry.digest)}"
-    recipe = last = parse_recipe(block.data, what=shown)
-    parts: list[bytes] = []
-    rows = [_rows(recipe)]
-    while recipe.after:
-        place = remote.chunk(recipe.after)
-        if (
-            place is None
-            or place.offset + place.size > sizes.get(place.pack, 0)
-            or len(parts) >= MAX_RECIPE_BLOCKS
-        ):
+    def earlier(digest: bytes) -> bytes:
+        place = remote.chunk(digest)
+        if place is None or place.offset + place.size > sizes.get(place.pack, 0):
             raise VerificationError("a part of its recipe is missing")
-        data = remote.transport.get_range(pack_name(place.pack), place.offset, place.size)
-        if blake3(data).digest() != recipe.after:
-            raise VerificationError("a part of its recipe is damaged")
-        parts.append(recipe.after)
-        recipe = parse_recipe(data, what=shown)
-        if (recipe.digest, recipe.size) != (last.digest, last.size):
-            raise VerificationError("a part of its recipe is of something else")
-        rows.append(_rows(recipe))
+        parts.append(digest)
+        return remote.transport.get_range(pack_name(place.pack), place.offset, place.size)
+
+    parts: list[bytes] = []
+    last = parse_recipe(block.data, what=f"the recipe of {Digest(block.entry.digest)}")
+    rows = [_rows(recipe) for recipe in recipe_chain(last, earlier)]
     found = FoundRecipe(pack, block.entry, tuple(parts), b"".join(reversed(rows)))
     if sum(size for _, size in found.chunks()) != last.size:
         raise VerificationError("its recipe has another size than its chunks")
