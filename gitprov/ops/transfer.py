@@ -303,12 +303,13 @@ def fetch_parts(
         if not dry_run:
             if meter is not None:
                 meter.found(len(known), size)
-            wanted = [Wanted(digest, is_manifest=False) for digest in known]
+            # Also what is nowhere: why it cannot be had is for the fetcher to say.
+            wanted = [Wanted(digest, is_manifest=False) for digest in sorted(new)]
             fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
             objects = fetcher.result.objects
     result = fetcher.result
     refuse_wrong(result, transport.url)
-    absent = (*result.absent, *sorted(new.difference(known)))
+    absent = (*result.absent, *(sorted(new.difference(known)) if dry_run else ()))
     places = lacking(store, parts, {*absent})
     broken = {one.part for one in places}
     return Transferred(

@@ -37,6 +37,10 @@ _SIZE_BITS, _OFFSET_BITS, _KIND_BITS = 21, 51, 3
 _NUMBER_OF = {kind: number for number, kind in enumerate(KINDS)}
 
 
+Claim = tuple[str, Entry]
+"""What the index of a pack says."""
+
+
 class Place(NamedTuple):
     """Where a block lies."""
 
@@ -61,6 +65,7 @@ class Remote:
         id: what its marker calls it.
         announced: packs that a collection is to remove; known to whoever writes.
         notices: what says so, by the names of the objects, as of the last look.
+        damaged: packs whose index is damaged, with what is wrong: nothing in them is known.
     """
 
     def __init__(self, transport: Transport, cache: str) -> None:
@@ -76,8 +81,9 @@ class Remote:
         self._packs: list[str] = []
         self._numbers: dict[str, int] = {}
         self._vanished: set[str] = set()
-        self._false: set[tuple[str, Entry]] = set()
+        self._false: set[Claim] = set()
         self.notices: dict[str, Notice] = {}
+        self.damaged: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -170,8 +176,11 @@ class Remote:
         self._chunks.clear()
         self._packs.clear()
         self._numbers.clear()
-        # What is to go comes last, so that another copy counts; the order is everybody's.
-        order = sorted(listed, key=lambda name: (name in self.announced, name))
+        self.damaged.clear()
+        # What is to go, or was wrong, comes last, so that another copy counts; the order is
+        # everybody's.
+        bad = self.announced | {pack for pack, _ in self._false}
+        order = sorted(listed, key=lambda name: (name in bad, name))
         for name, entries in self._read_indexes(listed, order):
             if self._false:
                 entries = [one for one in entries if (name, one) not in self._false]
@@ -254,7 +263,7 @@ class Remote:
         """Is told that a pack is not there, although it has an index."""
         self._vanished.add(pack_id)
 
-    def disbelieve(self, claims: Iterable[tuple[str, Entry]]) -> None:
+    def disbelieve(self, claims: Iterable[Claim]) -> None:
         """Is told what indexes say and is not so, and learns anew what the remote has."""
         self._false.update(claims)
         self.look_again()
@@ -325,25 +334,30 @@ class Remote:
 
     def _entries(self, name: str, size: int, data: bytes | None) -> list[Entry] | None:
         """What an index says: as it was fetched just now, or as it is kept here."""
-        what = f"the index of {name}"
+        if data == b"":
+            path = os.path.join(self.folder, name)
+            try:
+                return parse_index(read_bounded(path, MAX_INDEX_BYTES), what=path)
+            except GitprovError:
+                data = self._fetch(name, size)
         if data is None:
             return None
-        if data:
-            entries = parse_index(data, what=what)
-            self.keep_index(name, data)
-            return entries
-        path = os.path.join(self.folder, name)
         try:
-            return parse_index(read_bounded(path, MAX_INDEX_BYTES), what=path)
-        except GitprovError:
-            again = self._fetch(name, size)
-            return None if again is None else parse_index(again, what=what)
+            entries = parse_index(data, what=f"the index of {name}")
+        except MalformedError as exc:
+            self.damaged[name] = str(exc)  # the others are as good as before
+            return None
+        self.keep_index(name, data)
+        return entries
 
     def _fetch(self, pack_id: str, size: int) -> bytes | None:
         """Fetches an index, at most as large as it was listed; None when it is gone meanwhile."""
         try:
             return self.transport.get(index_name(pack_id), limit=min(size, MAX_INDEX_BYTES))
         except MissingError:
+            return None
+        except MalformedError as exc:
+            self.damaged[pack_id] = str(exc)
             return None
 
 

@@ -9,8 +9,8 @@ from blake3 import blake3
 from gitprov.core.digest import Digest
 from gitprov.errors import VerificationError
 from gitprov.model.manifest import MAX_MANIFEST_BYTES
-from gitprov.model.remote_index import parse_recipe, recipe_chain
-from gitprov.store.remote import Place, Remote, Wanted
+from gitprov.model.remote_index import Entry, parse_recipe, recipe_chain
+from gitprov.store.remote import Claim, Place, Remote, Wanted
 
 _BATCH_BYTES = 4 << 20
 _GAP_BYTES = 64 << 10
@@ -31,6 +31,7 @@ class Blocks:
 
     Attributes:
         received: the bytes that have travelled.
+        false: what indexes say and is not so: blocks that have other bytes, by their packs.
     """
 
     def __init__(self, remote: Remote, pool: ThreadPoolExecutor, jobs: int) -> None:
@@ -38,6 +39,12 @@ class Blocks:
         self._remote, self._pool, self._jobs = remote, pool, jobs
         self._lock = threading.Lock()
         self.received = 0
+        self.false: set[Claim] = set()
+
+    def blame(self, digest: bytes, place: Place) -> None:
+        """Is told that what lies at a place is not what an index calls it."""
+        with self._lock:
+            self.false.add((place.pack, Entry(place.kind, digest, place.offset, place.size)))
 
     def recipe(self, one: Wanted, place: Place, expected: int | None) -> list[Chunk]:
         """Returns the chunks of a large blob or manifest, in order.
@@ -69,7 +76,10 @@ class Blocks:
         place = self._remote.chunk(digest)
         if place is None:
             raise VerificationError("a part of its recipe is missing")
-        return self._read([(Wanted(digest, is_manifest=False), place)])[0]
+        data = self._read([(Wanted(digest, is_manifest=False), place)])[0]
+        if blake3(data).digest() != digest:
+            self.blame(digest, place)
+        return data
 
     def chunks(self, chunks: Sequence[Chunk]) -> Iterator[bytes]:
         """Yields the chunks' bytes in order, each checked.
@@ -81,6 +91,8 @@ class Blocks:
         for digest, size in chunks:
             place = self._remote.chunk(digest)
             if place is None or place.size != size:
+                if place is not None:
+                    self.blame(digest, place)
                 raise VerificationError(f"its chunk {Digest(digest)} is missing")
             places.append((Wanted(digest, is_manifest=False), place))
         for _, data in self._batched(places, self._read_chunks):
@@ -114,9 +126,13 @@ class Blocks:
     def _read_chunks(self, batch: Sequence[tuple[Wanted, Place]]) -> list[bytes]:
         """Reads chunks and checks each, in the thread that reads them."""
         found = self._read(batch)
-        for (one, _), data in zip(batch, found, strict=True):
+        wrong = b""
+        for (one, place), data in zip(batch, found, strict=True):
             if blake3(data).digest() != one.digest:
-                raise VerificationError(f"its chunk {Digest(one.digest)} has other bytes")
+                self.blame(one.digest, place)
+                wrong = wrong or one.digest
+        if wrong:
+            raise VerificationError(f"its chunk {Digest(wrong)} has other bytes")
         return found
 
     def _read(self, batch: Sequence[tuple[Wanted, Place]]) -> list[bytes]:

@@ -12,7 +12,7 @@ from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError
 from gitprov.model.remote_index import MAX_INDEX_BYTES, Entry, parse_index
 from gitprov.model.remote_notice import MAX_NOTICE_BYTES, Notice
-from gitprov.store.remote import MAX_ALL_NOTICE_BYTES, MAX_NOTICES, Remote, bounded_ids
+from gitprov.store.remote import MAX_ALL_NOTICE_BYTES, MAX_NOTICES, Claim, Remote, bounded_ids
 from gitprov.store.remote_pack import index_name, pack_name
 from gitprov.store.remote_survey import (
     Batch,
@@ -30,9 +30,6 @@ WHOLE_PACK_BYTES = 64 << 20
 _AT_ONCE = 64
 _RUN_BYTES = 1 << 20
 """A sample is taken in runs of about so much."""
-
-Claim = tuple[str, Entry]
-"""What the index of a pack says."""
 
 
 @dataclass(frozen=True, slots=True)

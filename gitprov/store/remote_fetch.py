@@ -11,17 +11,18 @@ from typing import BinaryIO
 from blake3 import blake3
 
 from gitprov.core.digest import Digest
-from gitprov.errors import MalformedError, UnavailableError, VerificationError
+from gitprov.errors import UnavailableError, VerificationError
 from gitprov.model.manifest import Manifest
 from gitprov.platform.files import fault
 from gitprov.platform.stream import StreamWriter
 from gitprov.store.base import StoreWriter
 from gitprov.store.bigfile import file_buffers
 from gitprov.store.partial import discard, kept_chunks, partial_file
-from gitprov.store.remote import Place, Remote, Wanted
+from gitprov.store.remote import Claim, Place, Remote, Wanted
 from gitprov.store.remote_blocks import Blocks, Chunk
 from gitprov.store.remote_send import Sent
-from gitprov.store.transport import MissingError
+from gitprov.store.remote_survey import is_cut_off
+from gitprov.store.transport import MissingError, TransientError
 
 _COMMIT_BYTES = 256 << 20
 _COMMIT_SECONDS = 10.0
@@ -31,7 +32,7 @@ _LARGE_COMMIT_BYTES = 64 << 20
 """The same of large blobs, which need no pack."""
 
 _LOOKS = 8
-"""So often a fetch looks again what the remote has, when a pack is not where it was."""
+"""So often a fetch looks again what the remote has, when a pack is not as it was said to be."""
 
 
 @dataclass
@@ -81,6 +82,8 @@ class Fetcher:
         self._uncommitted = 0
         self._committed = time.monotonic()
         self._buffers = file_buffers()
+        self._reasons: dict[bytes, str] = {}
+        self._cut: set[Claim] = set()
         self.result = Fetched()
 
     def fetch(
@@ -109,10 +112,19 @@ class Fetcher:
                 if not left:
                     raise
                 self._pack_is_missing(exc.name)
+            except TransientError:
+                raise
+            except UnavailableError:
+                if not left or not self._packs_are_cut():
+                    raise
             else:
-                break
+                false, self._blocks.false = self._blocks.false, set()
+                if not false or not left:
+                    break
+                self._remote.disbelieve(false)  # another pack may have it, too
             finally:
                 self.result.received_bytes = self._blocks.received
+        self.result.wrong += [(one.digest, self._reasons[one.digest]) for one in waiting]
         self._commit()
 
     @contextlib.contextmanager
@@ -137,32 +149,69 @@ class Fetcher:
             self._remote.set_vanished(pack)  # its index says what is not so
             self._remote.look_again()
 
+    def _packs_are_cut(self) -> bool:
+        """Whether packs end earlier than it was known; what lies beyond is not counted on then."""
+        try:
+            sizes = self._remote.pack_sizes()
+            cut = {
+                (pack, one)
+                for pack, entries in self._remote.indexes()
+                for one in entries
+                if pack in sizes and is_cut_off(one, sizes[pack])
+            }
+            if not cut - self._cut:
+                return False
+            self._remote.disbelieve(cut)
+        except UnavailableError:
+            return False  # what was wrong first is what is told
+        self._cut |= cut
+        for pack, one in cut:
+            self._reasons.setdefault(one.digest, f"the pack {pack} is cut short")
+        return True
+
     def _bring(
         self, waiting: dict[Wanted, None], sent: Sent | None, sizes: Mapping[bytes, int]
     ) -> None:
-        """Brings what is waited for, and crosses it out."""
-        small: list[tuple[Wanted, Place]] = []
-        large: list[tuple[Wanted, Place]] = []
+        """Brings what is waited for, and crosses it out; what is wrong stays."""
+        places: list[tuple[Wanted, Place]] = []
         for one in list(waiting):
             place = self._remote.place(one.digest)
-            if place is None:
+            if place is not None:
+                places.append((one, place))
+            elif not self._is_lost(one.digest):
                 self.result.absent.append(one.digest)
                 del waiting[one]
-            elif place.kind in {"B", "M"}:
-                large.append((one, place))
-            else:
-                small.append((one, place))
+        small = [item for item in places if item[1].kind not in {"B", "M"}]
+        large = [item for item in places if item[1].kind in {"B", "M"}]
         for one, data in self._blocks.blocks(small):
-            self._take(one, data)
-            del waiting[one]
-            self._tell(sent, len(data))
+            try:
+                self._take(one, data)
+            except VerificationError as exc:
+                self._is_wrong(one.digest, self._remote.place(one.digest), exc)
+            else:
+                del waiting[one]
+                self._tell(sent, len(data))
         for one, place in large:
+            before = len(self._blocks.false)
             try:
                 self._assemble(one, place, sizes.get(one.digest), sent)
-            except (MalformedError, VerificationError) as exc:
-                self.result.wrong.append((one.digest, str(exc)))
-            del waiting[one]
-            self._tell(sent, 0)
+            except VerificationError as exc:
+                was_part = len(self._blocks.false) > before
+                self._is_wrong(one.digest, None if was_part else place, exc)
+            else:
+                del waiting[one]
+                self._tell(sent, 0)
+
+    def _is_lost(self, digest: bytes) -> bool:
+        """Whether the remote had it, or may have it where nobody can tell."""
+        for reason in self._remote.damaged.values():
+            self._reasons.setdefault(digest, reason)
+        return digest in self._reasons
+
+    def _is_wrong(self, digest: bytes, place: Place | None, exc: VerificationError) -> None:
+        self._reasons.setdefault(digest, str(exc))
+        if place is not None:
+            self._blocks.blame(digest, place)
 
     def _tell(self, sent: Sent | None, size: int) -> None:
         self._uncommitted += size
@@ -174,19 +223,15 @@ class Fetcher:
 
     def _take(self, one: Wanted, data: bytes) -> None:
         """Checks a block and keeps it."""
-        try:
-            if one.is_manifest:
-                if Manifest.parse(data).root.raw != one.digest:
-                    raise VerificationError("its entries do not give its root")
-                self._writer.add_manifest(one.digest, data)
-            else:
-                if blake3(data).digest() != one.digest:
-                    raise VerificationError("its bytes have another digest")
-                self._writer.add_known(one.digest, data)
-        except (MalformedError, VerificationError) as exc:
-            self.result.wrong.append((one.digest, str(exc)))
+        if one.is_manifest:
+            if Manifest.parse(data).root.raw != one.digest:
+                raise VerificationError("its entries do not give its root")
+            self._writer.add_manifest(one.digest, data)
         else:
-            self.result.objects += 1
+            if blake3(data).digest() != one.digest:
+                raise VerificationError("its bytes have another digest")
+            self._writer.add_known(one.digest, data)
+        self.result.objects += 1
 
     def _assemble(self, one: Wanted, place: Place, expected: int | None, sent: Sent | None) -> None:
         """Puts a large blob together from its chunks, each checked, and the whole once more."""
@@ -196,7 +241,7 @@ class Fetcher:
             with partial_file(self._folder, one.digest) as file:
                 try:
                     self._keep(one, file, self._pour(file, chunks, sent))
-                except (MalformedError, VerificationError):
+                except VerificationError:
                     discard(file)
                     raise
         except OSError as exc:

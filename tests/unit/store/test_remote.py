@@ -235,11 +235,13 @@ def test_a_pack_cut_short_is_no_data(tmp_path: Path, place: Path) -> None:
     [pack] = (place / "packs").iterdir()
     pack.chmod(0o600)
     os.truncate(pack, 5000)
-    with remote(place, create=False) as made, pytest.raises(UnavailableError):
-        fetched(made, tmp_path / "b", wanted)
+    with remote(place, create=False) as made:
+        back, result = fetched(made, tmp_path / "b", wanted)
+    assert result.wrong == [(wanted[0].digest, f"the pack {pack.stem} is cut short")]
+    assert back.has([wanted[0].digest]) == set()
 
 
-def test_a_damaged_index_is_refused_and_a_damaged_copy_fetched_again(
+def test_a_damaged_index_is_counted_on_by_nobody_and_a_damaged_copy_fetched_again(
     tmp_path: Path, place: Path
 ) -> None:
     store, wanted = stored(tmp_path / "a", [noise(1000)])
@@ -253,8 +255,13 @@ def test_a_damaged_index_is_refused_and_a_damaged_copy_fetched_again(
     [index] = (place / "index").iterdir()
     index.chmod(0o600)
     index.write_bytes(index.read_bytes()[:-1] + b"x")
-    with pytest.raises(MalformedError, match="no index of a pack, or damaged"), remote(place, "x"):
-        pass
+    with remote(place, "x") as made:
+        assert made.damaged == {
+            index.name: f"the index of {index.name} is no index of a pack, or damaged"
+        }
+        assert push(made, store, wanted).objects == 1
+    with remote(place, "x") as made:
+        assert made.has(wanted) == set(wanted)
 
 
 def test_what_a_remote_lost_is_not_believed_to_be_there(tmp_path: Path, place: Path) -> None:

@@ -1,7 +1,7 @@
-"""Remotes that another program wrote: what they may do is read, and what they may not is named."""
+"""Remotes that others wrote or damaged: what can be had comes, what cannot is named."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from gitprov.errors import VerificationError
 from gitprov.model import remote_index
-from gitprov.model.remote_index import Kind, Recipe, format_recipe
+from gitprov.model.remote_index import Entry, Kind, Recipe, format_index, format_recipe, parse_index
 from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_check import Inspection, Inspector
 from gitprov.store.remote_fetch import Fetched, Fetcher
+from gitprov.store.remote_gc import collect
 from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
 from gitprov.store.transport_folder import FolderTransport
 
@@ -156,3 +158,81 @@ def test_an_earlier_block_of_a_recipe_is_held_against_its_digest(
     monkeypatch.setattr(remote_index, "MAX_CHUNKS", 4)
     _, result = fetch(place, tmp_path / "store", NAME)
     assert result.wrong == [(NAME, "a part of its recipe is damaged")]
+
+
+SMALL = [b"%d" % number * 3000 for number in range(5)]
+ALL = [NAME, *(blake3(one).digest() for one in SMALL)]
+
+
+def twice(place: Path) -> list[Path]:
+    """Lays the same things into two packs; returns the packs in the order they are looked at."""
+    blocks = [*map(blob, SMALL), *map(chunk, LARGE), *recipe(LARGE)]
+    ids = [lay(place, *blocks), lay(place, *blocks, salt=bytes(32))]
+    return [place / "packs" / f"{one}.car" for one in sorted(ids)]
+
+
+def change(path: Path, edit: Callable[[bytes], bytes]) -> None:
+    path.chmod(0o600)
+    path.write_bytes(edit(path.read_bytes()))
+
+
+HARMS: dict[str, Callable[[Path], None]] = {
+    "empty": lambda pack: change(pack, lambda _: b""),
+    "cut in the middle": lambda pack: change(pack, lambda data: data[: len(data) // 2]),
+    "cut in its list": lambda pack: change(pack, lambda data: data[:-10]),
+    "a blob": lambda pack: change(pack, lambda data: data.replace(SMALL[2], bytes(3000))),
+    "a chunk": lambda pack: change(pack, lambda data: data.replace(LARGE[2], bytes(70_000))),
+    "its recipe": lambda pack: change(pack, lambda data: data.replace(b"GPRR", b"GPRQ")),
+    "everything": lambda pack: change(pack, lambda data: bytes(len(data))),
+    "missing": lambda pack: pack.unlink(),
+    "index": lambda pack: change(
+        pack.parent.parent / "index" / pack.stem, lambda data: data[:99] + b"?" + data[100:]
+    ),
+}
+
+
+@pytest.mark.parametrize("harmed", [0, 1])
+@pytest.mark.parametrize("harm", HARMS)
+def test_what_is_damaged_in_one_pack_comes_from_another(
+    tmp_path: Path, place: Path, harm: str, harmed: int
+) -> None:
+    HARMS[harm](twice(place)[harmed])
+    store, result = fetch(place, tmp_path / "store", *ALL)
+    assert (result.wrong, result.absent, result.objects) == ([], [], len(ALL))
+    assert store.has(ALL) == set(ALL)
+    assert store.read(NAME) == WHOLE
+
+
+@pytest.mark.parametrize("harm", ["a blob", "a chunk", "its recipe"])
+def test_what_is_damaged_in_every_pack_is_named_once_and_the_rest_comes(
+    tmp_path: Path, place: Path, harm: str
+) -> None:
+    for pack in twice(place):
+        HARMS[harm](pack)
+    store, result = fetch(place, tmp_path / "store", *ALL)
+    [(digest, _)] = result.wrong
+    assert digest == (ALL[3] if harm == "a blob" else NAME)
+    assert (result.absent, store.has(ALL)) == ([], {*ALL} - {digest})
+
+
+def test_an_index_that_names_what_lies_past_the_end_of_its_pack_hides_nothing_else(
+    tmp_path: Path, place: Path
+) -> None:
+    pack_id = lay(place, *map(blob, SMALL))
+
+    def edit(data: bytes) -> bytes:
+        lie = Entry("b", NAME, 1 << 30, 5)
+        return format_index([*parse_index(data, what="x"), lie])
+
+    change(place / "index" / pack_id, edit)
+    store, result = fetch(place, tmp_path / "store", *ALL)
+    assert result.wrong == [(NAME, f"the pack {pack_id} is cut short")]
+    assert store.has(ALL) == {*ALL[1:]}
+
+
+def test_nothing_is_collected_where_an_index_is_damaged(place: Path) -> None:
+    first, _ = twice(place)
+    HARMS["index"](first)
+    with opened(place) as made, pytest.raises(VerificationError, match="nothing was removed"):
+        collect(made, lambda: {NAME}, now=0, grace=0, act=True, jobs=1)
+    assert first.exists()
