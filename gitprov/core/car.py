@@ -112,6 +112,34 @@ def roots_of(archive: bytes) -> tuple[bytes, ...]:
     return _read_header(io.BytesIO(archive))
 
 
+def check_one_pin(file: IO[bytes]) -> None:
+    """Checks that an archive's one root leads to all of its blocks: one pin keeps all of it.
+
+    Raises:
+        MalformedError: it does not, or it is no archive.
+    """
+    roots, blocks = read(file)
+    if len(roots) != 1:
+        raise MalformedError(f"a CAR archive has {len(roots)} roots instead of one")
+    names: set[bytes] = set()
+    links: dict[bytes, tuple[bytes, ...]] = {}
+    for block in blocks:
+        names.add(block.name)
+        if not block.is_raw:
+            links[block.name] = _read_links(block.data)
+    waiting = [roots[0]]
+    if roots[0] not in links:
+        raise MalformedError("a CAR archive has a root that is none of its lists")
+    while waiting:
+        name = waiting.pop()
+        names.discard(name)
+        waiting += links.pop(name, ())  # each list once, whatever leads to it
+    if names:
+        raise MalformedError(
+            f"a CAR archive has {len(names):,} blocks to which its root does not lead"
+        )
+
+
 def varint(number: int) -> bytes:
     """Returns an unsigned LEB128 number."""
     out = bytearray()
@@ -176,6 +204,15 @@ def _read_varint(file: IO[bytes]) -> int | None:
 
 def _links(cids: Sequence[bytes]) -> bytes:
     return _cbor_array(len(cids)) + b"".join(_LINK + one for one in cids)
+
+
+def _read_links(data: bytes) -> tuple[bytes, ...]:
+    step = len(_LINK) + CID_BYTES
+    first = len(data) % step + len(_LINK)  # the array's head is shorter than a link
+    found = tuple(data[at : at + CID_BYTES] for at in range(first, len(data), step))
+    if len(found) > MAX_LINKS or _links(found) != data:
+        raise MalformedError("a CAR archive has a list that is not of this kind")
+    return found
 
 
 def _cbor_array(length: int) -> bytes:

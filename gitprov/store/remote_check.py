@@ -1,5 +1,6 @@
 """Checks a remote: every index and recipe, and the bytes of all packs or of a sample of them."""
 
+import io
 import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from dataclasses import dataclass, field
 
 from blake3 import blake3
 
-from gitprov.core import cid
+from gitprov.core import car, cid
 from gitprov.core.digest import Digest
 from gitprov.errors import MalformedError
 from gitprov.model.remote_index import MAX_INDEX_BYTES, Entry, parse_index
@@ -182,23 +183,21 @@ class Inspector:
         self._whole_packs(small)
 
     def _whole_packs(self, some: list[tuple[str, list[Entry]]]) -> None:
-        for (pack, entries), (is_whole, bad) in zip(
+        for (pack, entries), (reason, bad) in zip(
             some, self._pool.map(self._whole_pack, some), strict=True
         ):
             for entry, reason in bad:
                 self._is_wrong(pack, entry, reason)
-            if not is_whole:
+            if reason:
                 self._found.bad_packs.add(pack)
                 if not bad:
-                    self._found.says(
-                        "pack", f"the pack {pack} is not what it is called; all in it is intact"
-                    )
+                    self._found.says("pack", f"the pack {pack} {reason}; all in it is intact")
             self._found.blocks += len(entries)
             self._found.size += self._sizes[pack]
             self._progress(self._sizes[pack])
 
-    def _whole_pack(self, one: tuple[str, list[Entry]]) -> tuple[bool, list[tuple[Entry, str]]]:
-        """Whether a pack has its name's digest, and which of its entries are wrong."""
+    def _whole_pack(self, one: tuple[str, list[Entry]]) -> tuple[str, list[tuple[Entry, str]]]:
+        """What is wrong with a pack, "" for nothing, and which of its entries are."""
         pack, entries = one
         data = self._remote.transport.get_range(pack_name(pack), 0, self._sizes[pack])
         view = memoryview(data)
@@ -210,7 +209,13 @@ class Inspector:
             )
             if block.wrong:
                 bad.append((entry, block.wrong))
-        return blake3(data).hexdigest() == pack, bad
+        if blake3(data).hexdigest() != pack:
+            return "is not what it is called", bad
+        try:
+            car.check_one_pin(io.BytesIO(data))
+        except MalformedError as exc:
+            return f"is not kept whole by IPFS ({exc})", bad
+        return "", bad
 
     def _some(self, share: float, chance: random.Random) -> None:
         """Reads a share of the bytes, in runs, and at least one; all of a pack that is damaged."""

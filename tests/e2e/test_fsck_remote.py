@@ -73,6 +73,15 @@ def flip_end(nas: Path) -> None:
     change(packs(nas)[0], lambda data: data.__setitem__(-1, data[-1] ^ 1))
 
 
+def add_junk(nas: Path) -> None:
+    """Bytes after the last block, in a pack that is what it is called: IPFS refuses it."""
+    pack = packs(nas)[0]
+    change(pack, lambda data: data.extend(b"junk"))
+    name = blake3(pack.read_bytes()).hexdigest()
+    (nas / "index" / pack.stem).rename(nas / "index" / name)
+    pack.rename(pack.with_stem(name))
+
+
 def flip_recipe(nas: Path) -> None:
     change(packs(nas)[-1], lambda data: data.__setitem__(300, data[300] ^ 1))
 
@@ -109,6 +118,7 @@ def wrong_notice(nas: Path) -> None:
 HARMS = {
     "blocks": flip_blocks,
     "end": flip_end,
+    "junk": add_junk,
     "recipe": flip_recipe,
     "cut": cut_pack,
     "pack": lose_pack,
@@ -118,7 +128,7 @@ HARMS = {
     "no-marker": lose_marker,
     "notice": wrong_notice,
 }
-HARMLESS_ALONE = {"end", "index", "no-index", "marker", "no-marker", "notice"}
+HARMLESS_ALONE = {"end", "junk", "index", "no-index", "marker", "no-marker", "notice"}
 """What can be repaired without the data: all of it is there."""
 
 

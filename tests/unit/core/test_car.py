@@ -96,6 +96,36 @@ def test_a_cut_archive_is_refused_unless_it_is_cut_between_blocks() -> None:
                 read(ARCHIVE[:length])
 
 
+@pytest.mark.parametrize("count", [0, 1, 23, 24, 300, MAX_LINKS, MAX_LINKS + 5])
+def test_one_pin_keeps_an_archive_of_any_number_of_blocks(count: int) -> None:
+    car.check_one_pin(io.BytesIO(car.write(b"%d" % number for number in range(count))))
+
+
+def _archive(roots: list[bytes], *blocks: Block) -> bytes:
+    return car.header(roots) + b"".join(map(car.section, blocks))
+
+
+def test_an_archive_of_which_one_pin_keeps_a_part_is_refused() -> None:
+    one, two = Block.raw(b"one"), Block.raw(b"two")
+    [both] = car.lists([one.name, two.name])
+    [half] = car.lists([one.name])
+    [other] = car.lists([two.name])
+    text = Block(cid.to_bytes(Digest.of(b"text"), "dag-cbor"), b"text")
+    for archive, said in (
+        (_archive([both.name], one, two, both) + b"junk", "is cut short|wrong length"),
+        (_archive([half.name], one, two, half), "has 1 blocks to which its root does not lead"),
+        (_archive([half.name], one, two, other, half), "has 2 blocks to which"),
+        (_archive([both.name, one.name], one, two, both), "has 2 roots instead of one"),
+        (_archive([], one, two, both), "has 0 roots"),
+        (_archive([one.name], one), "a root that is none of its lists"),
+        (_archive([both.name], one, two), "a root that is none of its lists"),
+        (_archive([text.name], text), "a list that is not of this kind"),
+    ):
+        with pytest.raises(MalformedError, match=said):
+            car.check_one_pin(io.BytesIO(archive))
+    car.check_one_pin(io.BytesIO(_archive([both.name], both, two, one)))
+
+
 def test_a_changed_bit_anywhere_is_noticed_or_gives_another_archive() -> None:
     before = read(ARCHIVE)
     for at in range(len(ARCHIVE)):
