@@ -64,6 +64,8 @@ def _parse(data: bytes, url: str) -> str:
                 f"{url} has the layout {version}, this gitprov knows {VERSION}",
                 hint="install a newer gitprov",
             )
+    if not data.endswith(b"\n"):
+        raise MalformedError(f"{url}/{MARKER} does not end in a line feed")
     fields = Fields(value, what=f"{url}/{MARKER}")
     fields.constant("gitprov", VERSION)
     fields.constant("type", "remote")

@@ -308,9 +308,14 @@ def test_a_newer_layout_and_no_remote_at_all_are_told_apart(place: Path) -> None
     (place / "gitprov-remote").write_bytes(dumps(newer) + b"\n")  # type: ignore[arg-type]
     with pytest.raises(UnavailableError, match="has the layout 2"), remote(place):
         pass
-    (place / "gitprov-remote").write_bytes(b"something else")
-    with pytest.raises(UnavailableError, match="is no gitprov remote"), remote(place):
-        pass
+    known = dumps({**newer, "gitprov": 1})  # type: ignore[dict-item]
+    for data in (b"something else", b"", known, known + b"\n\n", known + b"\r\n"):
+        (place / "gitprov-remote").write_bytes(data)
+        with pytest.raises(UnavailableError, match="is no gitprov remote"), remote(place):
+            pass
+    (place / "gitprov-remote").write_bytes(known + b"\n")
+    with remote(place) as made:
+        assert made.id == "0" * 32
 
 
 def test_what_neither_side_has_is_named(tmp_path: Path, place: Path) -> None:
