@@ -66,6 +66,7 @@ class Remote:
         announced: packs that a collection is to remove; known to whoever writes.
         notices: what says so, by the names of the objects, as of the last look.
         damaged: packs whose index is damaged, with what is wrong: nothing in them is known.
+        false: what indexes say, and was found to be not so.
     """
 
     def __init__(self, transport: Transport, cache: str) -> None:
@@ -81,7 +82,7 @@ class Remote:
         self._packs: list[str] = []
         self._numbers: dict[str, int] = {}
         self._vanished: set[str] = set()
-        self._false: set[Claim] = set()
+        self.false: set[Claim] = set()
         self.notices: dict[str, Notice] = {}
         self.damaged: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -179,11 +180,11 @@ class Remote:
         self.damaged.clear()
         # What is to go, or was wrong, comes last, so that another copy counts; the order is
         # everybody's.
-        bad = self.announced | {pack for pack, _ in self._false}
+        bad = self.announced | {pack for pack, _ in self.false}
         order = sorted(listed, key=lambda name: (name in bad, name))
         for name, entries in self._read_indexes(listed, order):
-            if self._false:
-                entries = [one for one in entries if (name, one) not in self._false]
+            if self.false:
+                entries = [one for one in entries if (name, one) not in self.false]
             self.learn(name, entries)
 
     def list_indexes(self) -> dict[str, int]:
@@ -265,7 +266,7 @@ class Remote:
 
     def disbelieve(self, claims: Iterable[Claim]) -> None:
         """Is told what indexes say and is not so, and learns anew what the remote has."""
-        self._false.update(claims)
+        self.false.update(claims)
         self.look_again()
 
     def keep_index(self, pack_id: str, data: bytes) -> None:

@@ -145,8 +145,13 @@ class _Look:
         self, remote: Remote, live: AbstractSet[bytes], pool: ThreadPoolExecutor, jobs: int
     ) -> None:
         self._remote, self._live, self._pool, self._jobs = remote, live, pool, jobs
-        for reason in remote.damaged.values():  # what lies in its pack, and may be live?
-            raise VerificationError(f"{reason}; nothing was removed", hint=_REPAIR)
+        # What is live may lie where nobody can tell: it would be taken for what is not there.
+        wrong = [
+            *remote.damaged.values(),
+            *(f"the pack {pack} is damaged" for pack, _ in remote.false),
+        ]
+        if wrong:
+            raise VerificationError(f"{wrong[0]}; nothing was removed", hint=_REPAIR)
         self._sizes = remote.pack_sizes()
         self._live_chunks: set[bytes] = set()
         self._dead_recipes: list[FoundRecipe] = []

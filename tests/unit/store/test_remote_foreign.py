@@ -230,6 +230,26 @@ def test_an_index_that_names_what_lies_past_the_end_of_its_pack_hides_nothing_el
     assert store.has(ALL) == {*ALL[1:]}
 
 
+def test_nothing_is_collected_where_what_is_live_was_found_damaged(
+    tmp_path: Path, place: Path
+) -> None:
+    """What is live is read first, through the same remote, and any copy will do for that."""
+    first, _ = twice(place)
+    HARMS["cut in the middle"](first)
+    store = LocalStore(str(tmp_path / "store"))
+    with opened(place) as made, ThreadPoolExecutor(1) as pool, store.writer() as writer:
+
+        def live() -> set[bytes]:
+            fetcher = Fetcher(made, writer, pool, 1, str(tmp_path / "partial"))
+            fetcher.fetch(Wanted(digest, is_manifest=False) for digest in ALL)
+            assert fetcher.result.wrong == []
+            return set()
+
+        with pytest.raises(VerificationError, match=f"the pack {first.stem} is damaged; nothing"):
+            collect(made, live, now=0, grace=0, act=True, jobs=1)
+    assert first.exists()
+
+
 def test_nothing_is_collected_where_an_index_is_damaged(place: Path) -> None:
     first, _ = twice(place)
     HARMS["index"](first)
