@@ -6,6 +6,7 @@ running it again goes on.
 
 import io
 import os
+import shlex
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -174,8 +175,10 @@ def _check_place(ws: Workspace, artifact: RepoPath, url: str, path: RepoPath) ->
     if not artifact.raw or is_pointer_name(artifact.raw):
         raise UsageError(f"{artifact} cannot be an artifact", hint="name another place: -o")
     check_room(artifact)
-    if not os.path.isdir(on_disk(ws.worktree, artifact.parent)):
-        raise UsageError(f"there is no folder {artifact.parent}", hint="make it: mkdir -p")
+    folder = on_disk(ws.worktree, artifact.parent)
+    if not os.path.isdir(folder):
+        typed = shlex.quote(os.path.relpath(os.fsdecode(folder), ws.cwd))
+        raise UsageError(f"there is no folder {artifact.parent}", hint=f"make it: mkdir -p {typed}")
     for above in artifact.ancestors():
         if above.raw and read_pointer(ws.worktree, above) is not None:
             raise UsageError(f"{artifact} would lie inside the artifact {above}")

@@ -262,6 +262,12 @@ def test_a_place_that_is_taken_is_refused_and_nothing_is_written(place: Path) ->
         ("n" * 250, "name too long"),
     ]:
         refused(ours, "import", "../theirs", "data", "-o", out, code=2, says=says)
+    (ours / "below").mkdir()
+    where = ("-o", "a b/x")
+    ended = refused(
+        ours / "below", "import", "../../theirs", "data", *where, code=2, says="no folder"
+    )
+    assert ended.err.endswith("hint: make it: mkdir -p 'a b'\n")
     assert not list(ours.rglob("*.origin"))
     ok(ours, "import", "../theirs", "data", "-o", "theirs")
     refused(ours, "import", "../theirs", "m", "-o", "theirs/m", code=2, says="no artifact")
