@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from gitprov.config import TRACKED_NAME, load_yaml
-from gitprov.config.remote_url import RemoteUrl
+from gitprov.config.remote_url import SCHEMES, RemoteUrl
 from gitprov.config.remotes import RemoteConfig, RemotesConfig, check_endpoint, check_remote_name
 from gitprov.core.canonical import Json
 from gitprov.errors import EnvironmentFault, UsageError
@@ -213,6 +213,11 @@ def _names(value: Mapping[str, Json]) -> dict[str, Json]:
 def _absolute(ws: Workspace, url: str) -> str:
     if not url or url.startswith("-") or "://" in url:
         return url
+    scheme = url.partition(":")[0].lower()
+    if f" {scheme}://" in f" {SCHEMES}" and url[len(scheme) :].startswith(":/"):
+        raise UsageError(
+            f"{url!r:.80} is no address of a remote", hint=f"two slashes: {scheme}://HOST/PATH"
+        )
     like = _LIKE_SCP.fullmatch(url)
     if like is not None and not os.path.exists(os.path.join(ws.cwd, url)):
         raise UsageError(
