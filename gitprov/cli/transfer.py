@@ -370,12 +370,13 @@ def _told(verb: str, where: str, done: Transferred, *, dry_run: bool) -> str:
     if not done.url:
         return "no data is required"
     there = "" if done.there is None else plural(done.there, "object")
+    all_there = f"{'the' if done.there == 1 else 'all'} {there}" if there else "everything"
     if not done.objects and not done.absent:
         if done.there == 0:
             return "no artifacts, so no data: gitprov add PATH makes one"
         if where == "to":
-            return f"nothing to send: {done.url} has {f'all {there}' if there else 'everything'}"
-        return f"nothing to fetch: the store has all {there}"
+            return f"nothing to send: {done.url} has {all_there}"
+        return f"nothing to fetch: the store has {all_there}"
     travelled = "" if dry_run else f", {human_size(done.travelled)} on the line"
     objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"
     already = f"; {there} there already" if done.there else ""

@@ -374,6 +374,8 @@ def test_a_transfer_with_nothing_to_do_says_so(owner: Path, tmp_path: Path) -> N
     ok(owner, "push")
     assert ok(owner, "push").out.startswith(f"nothing to send: {tmp_path / 'nas'} has all ")
     assert ok(owner, "fetch").out.startswith("nothing to fetch: the store has all ")
+    ok(owner, "push", "-p", "model.bin")
+    assert "the store has the 1 object" in ok(owner, "fetch", "-p", "model.bin").out
     empty = make_repo(tmp_path / "empty")
     ok(empty, "init")
     git(empty, "commit", "-qm", "none")
