@@ -6,7 +6,16 @@ import click
 
 from gitprov.cli.compare_models import show_models
 from gitprov.cli.context import workspace
-from gitprov.cli.options import emit_json, examples, human_size, json_option, say, shown, table
+from gitprov.cli.options import (
+    emit_json,
+    examples,
+    human_size,
+    json_option,
+    kind_change,
+    say,
+    shown,
+    table,
+)
 from gitprov.cli.progress import progress
 from gitprov.core.canonical import Json
 from gitprov.errors import GitprovError, UsageError
@@ -67,7 +76,12 @@ def diff(revs: tuple[str, ...], model: bool, as_json: bool) -> None:
         rows = []
         for change in item.changes:
             sign = click.style(_SIGNS[change.how], fg=_COLOURS[change.how])
-            rows.append([f"  {sign} {shown(change.path) or item.path}", _sizes(change)])
+            rows.append(
+                [
+                    f"  {sign} {shown(change.path) or item.path}",
+                    kind_change(change.kinds) or _sizes(change),
+                ]
+            )
         for line in table(rows):
             say(line)
         if item.problem:
@@ -108,7 +122,7 @@ def _count_revisions(ws: Workspace, words: tuple[str, ...]) -> int:
 def _roots(item: ArtifactDiff) -> str:
     old = item.old_root.hex[:12] if item.old_root else "nothing"
     new = item.new_root.hex[:12] if item.new_root else "nothing"
-    return f"{old} → {new}"
+    return old if old == new else f"{old} → {new}"
 
 
 def _sizes(change: object) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import unicodedata
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ __all__ = [
     "examples",
     "human_size",
     "json_option",
+    "kind_change",
     "note",
     "plural",
     "quiet_option",
@@ -59,22 +61,40 @@ def waiting(message: str) -> None:
     note(f"gitprov: {message}")
 
 
+_KIND_CHANGES = {"fx": "now executable", "xf": "no longer executable"}
+
+
+def kind_change(kinds: str) -> str:
+    """Says how a file differs of which only the kind does, see `worktree.compare.Change`."""
+    if "l" in kinds:
+        return "now a symlink" if kinds.endswith("l") else "no longer a symlink"
+    return _KIND_CHANGES.get(kinds, "")
+
+
 def shown(path: str | bytes) -> str:
     """Returns a path in a printable form."""
     raw = path.encode("utf-8", "surrogateescape") if isinstance(path, str) else path
     return show(raw)
 
 
+def width_of(text: str) -> int:
+    """Returns how many cells of a terminal a text takes; of Chinese, each letter takes two."""
+    wide = sum(unicodedata.east_asian_width(letter) in {"W", "F"} for letter in text)
+    # What is set over the letter before it: marks, and what joins letters.
+    none = sum(unicodedata.category(letter) in {"Mn", "Me", "Cf"} for letter in text)
+    return len(text) + wide - none
+
+
 def table(rows: Sequence[Sequence[str]], *, right: Collection[int] = ()) -> list[str]:
     """Returns lines whose columns stand under each other; numbers are best set to the right."""
     if not rows:
         return []
-    widths = [max(len(click.unstyle(row[i])) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(width_of(click.unstyle(row[i])) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         cells = []
         for column, (cell, width) in enumerate(zip(row, widths, strict=True)):
-            gap = " " * (width - len(click.unstyle(cell)))
+            gap = " " * (width - width_of(click.unstyle(cell)))
             cells.append(gap + cell if column in right else cell + gap)
         lines.append("  ".join(cells).rstrip())
     return lines

@@ -8,6 +8,7 @@ from gitprov.cli.options import (
     examples,
     human_size,
     json_option,
+    kind_change,
     note,
     plural,
     say,
@@ -20,7 +21,8 @@ from gitprov.ops.status import Status
 from gitprov.ops.status import status as artifact_states
 
 _MAX_LINES = 20
-_COLOURS = {"added": "green", "modified": "yellow", "type": "yellow", "deleted": "red"}
+_WORDS = {"type": "modified"}
+_COLOURS = {"added": "green", "modified": "yellow", "deleted": "red"}
 
 
 @click.command(
@@ -46,6 +48,8 @@ def status(paths: tuple[str, ...], exit_code: bool, everything: bool, as_json: b
         for head, item in zip(heads, found, strict=True):
             say(head)
             _show_status(item, None if everything else _MAX_LINES)
+        if not all(item.is_fetched for item in found):
+            note("gitprov: hint: gitprov pull fetches them and checks them out")
         if not found:
             note("no artifacts yet: gitprov add data")
     if exit_code and not all(item.is_clean for item in found):
@@ -59,7 +63,8 @@ def _status_row(item: Status) -> list[str]:
         "broken": "broken pointer",
     }
     colour = "green" if item.is_clean else "yellow"
-    word = click.style(words.get(item.state, item.state), fg=colour)
+    state = words.get(item.state, item.state) if item.is_fetched else "not fetched"
+    word = click.style(state, fg=colour)
     row = [click.style(str(item.path), bold=True), word]
     pointer = item.pointer
     if pointer is None:
@@ -68,7 +73,10 @@ def _status_row(item: Status) -> list[str]:
 
 
 def _show_status(item: Status, limit: int | None) -> None:
-    lines = [(str(change.how), shown(change.path), "") for change in item.changes]
+    lines = [
+        (_WORDS.get(change.how, change.how), shown(change.path), kind_change(change.kinds))
+        for change in item.changes
+    ]
     lines += [("refused", shown(name), reason) for name, reason in item.odd]
     lines += [("missing", shown(path), "not in the store") for path in item.missing]
     for how, path, reason in lines[:limit]:
@@ -89,6 +97,7 @@ def _status_json(item: Status) -> Json:
         "size": pointer.size if pointer else None,
         "files": pointer.files if pointer else None,
         "state": item.state,
+        "fetched": item.is_fetched,
         "changes": [
             {
                 "path": shown(change.path),

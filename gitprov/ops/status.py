@@ -11,6 +11,7 @@ from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, MalformedError, UsageError
 from gitprov.model.entry import Entry
 from gitprov.model.pointer import Pointer
+from gitprov.ops.checkouts import checked_out
 from gitprov.ops.differences import differences, odd_names
 from gitprov.ops.manifests import loader, reachable, top_entry, walk
 from gitprov.ops.pointers import (
@@ -44,6 +45,7 @@ class Status:
         odd: names on disk that no manifest can hold, with the reason.
         missing: files whose bytes the store lacks; paths in the repository.
         problem: what is wrong with the pointer or the store, one sentence, or "".
+        is_fetched: False when the store lacks it and it never was checked out: a fresh clone.
     """
 
     path: RepoPath
@@ -53,12 +55,13 @@ class Status:
     odd: tuple[tuple[bytes, str], ...] = ()
     missing: tuple[bytes, ...] = ()
     problem: str = ""
+    is_fetched: bool = True
 
     @property
     def is_clean(self) -> bool:
         """Whether there is nothing to report."""
         here = self.state in {"clean", "partial", "absent"}
-        return here and not self.missing and not self.problem
+        return here and self.is_fetched and not self.missing and not self.problem
 
 
 def status(
@@ -104,8 +107,12 @@ def artifact_status(ws: Workspace, artifact: RepoPath) -> Status:
 def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -> Status:
     """Compares one artifact on disk with its pointer, and its pointer with the store."""
     top = top_entry(item.pointer)
+    is_here = os.path.lexists(on_disk(ws.worktree, item.path))
+    never = not is_here and not checked_out(ws, item.path).is_known
+    if never and not ws.store.has((top.digest,)):
+        return Status(item.path, item.pointer, "absent", is_fetched=False)
     missing, problem = _missing(ws, item, top)
-    if not os.path.lexists(on_disk(ws.worktree, item.path)):
+    if not is_here:
         return Status(item.path, item.pointer, "absent", missing=missing, problem=problem)
     try:
         tree = _scan(ws, item.path, progress)

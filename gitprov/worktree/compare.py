@@ -27,12 +27,14 @@ class Change(NamedTuple):
         how: "type" when only the kind differs (the executable bit, or a link for a file).
         old_size: bytes before, None when it is new.
         new_size: bytes now, None when it is gone.
+        kinds: the kinds before and after, such as "fx", when only they differ.
     """
 
     path: bytes
     how: Literal["added", "modified", "deleted", "type"]
     old_size: int | None
     new_size: int | None
+    kinds: str = ""
 
 
 class _Side(Protocol):
@@ -132,7 +134,10 @@ def _here(path: bytes, before: Entry | None, after: Entry | None) -> Iterator[Ch
     if before is not None and after is not None and not folder:
         only_type = before.digest == after.digest or "l" in {before.kind, after.kind}
         changed = before.kind != after.kind and only_type
-        yield Change(path, "type" if changed else "modified", before.size, after.size)
+        if changed:
+            yield Change(path, "type", before.size, after.size, before.kind + after.kind)
+        else:
+            yield Change(path, "modified", before.size, after.size)
         return
     if before is not None:
         yield Change(path + b"/" * (before.kind == "d"), "deleted", before.size, None)

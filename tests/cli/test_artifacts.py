@@ -142,12 +142,40 @@ def test_executable_bits_links_and_empty_folders_come_back(repo: Path) -> None:
 def test_a_changed_executable_bit_shows_and_is_restored(data: Path) -> None:
     (data / "data/a").chmod(0o755)
     assert changes(data) == {"a": "type"}
+    assert "modified  a  (now executable)" in ok(data, "status").out
+    assert "~ a  now executable" in ok(data, "diff").out
     refused(data, "checkout", code=2, says="data/a was changed")
     ok(data, "checkout", "--force")
     assert not (data / "data/a").stat().st_mode & stat.S_IXUSR
     (data / "data/a").chmod(0o755)
     ok(data, "add", "data")
     assert states(data) == {"data": "clean"}
+
+
+def test_a_file_that_only_lost_its_bit_is_shown_with_one_root(repo: Path) -> None:
+    write(repo, {"exe": "#!/bin/sh"})
+    (repo / "exe").chmod(0o755)
+    ok(repo, "add", "exe")
+    (repo / "exe").chmod(0o644)
+    head, line = ok(repo, "diff").out.splitlines()
+    assert "→" not in head
+    assert line.split() == ["~", "exe", "no", "longer", "executable"]
+
+
+def test_a_link_in_the_place_of_a_file_is_called_one(data: Path) -> None:
+    (data / "data/a").unlink()
+    (data / "data/a").symlink_to("b")
+    assert "modified  a  (now a symlink)" in ok(data, "status").out
+
+
+def test_wide_letters_do_not_shift_the_columns(repo: Path) -> None:
+    write(repo, {"naïve/日本.csv": "1", "plain/four.csv": "1", "accent/e\u0301.csv": "1"})
+    ok(repo, "add", "naïve/日本.csv", "plain/four.csv", "accent/e\u0301.csv")
+    lines = ok(repo, "status").out.splitlines()
+    # Two cells for each Chinese letter, none for the accent set over its e.
+    starts = {line.split()[0]: line.index("clean") for line in lines}
+    assert starts["naïve/日本.csv"] + 2 == starts["plain/four.csv"]
+    assert starts["accent/e\u0301.csv"] - 1 == starts["plain/four.csv"]
 
 
 def test_an_empty_folder_that_is_gone_shows(repo: Path) -> None:

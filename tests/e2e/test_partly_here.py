@@ -37,6 +37,18 @@ def test_what_was_never_fetched_is_no_damage(empty_clone: Path) -> None:
     assert "not here" not in ok(empty_clone, "fsck").err
 
 
+def test_the_status_of_a_fresh_clone_says_what_brings_the_data(empty_clone: Path) -> None:
+    ended = gitprov(empty_clone, "status", "--exit-code")
+    assert ended.code == 1
+    assert ended.out.split()[:3] == ["data", "not", "fetched"]
+    assert "problem" not in ended.out
+    assert ended.err == "gitprov: hint: gitprov pull fetches them and checks them out\n"
+    [one] = ok(empty_clone, "status", "--json").json["artifacts"]
+    assert (one["state"], one["fetched"], one["problem"]) == ("absent", False, None)
+    ok(empty_clone, "pull")
+    assert ok(empty_clone, "status", "--exit-code").err == ""
+
+
 def test_what_was_checked_out_and_is_lost_is_damage(empty_clone: Path) -> None:
     ok(empty_clone, "pull", "data/a")
     shutil.rmtree(empty_clone / ".git/gitprov/objects")  # a large file has one of its own there
@@ -57,6 +69,8 @@ def test_a_store_that_lost_everything_is_damaged(empty_clone: Path) -> None:
     ended = gitprov(empty_clone, "fsck", "--rebuild-index", "--json")
     assert ended.code == 1
     assert "missing" in [one["kind"] for one in ended.json["problems"]]
+    shutil.rmtree(empty_clone / "data")
+    assert "not in the store" in ok(empty_clone, "status").out
 
 
 def test_a_part_cannot_be_added_without_the_list_it_goes_into(empty_clone: Path) -> None:
