@@ -211,12 +211,12 @@ def _lost(remote: Remote, digests: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def _glance(remote: Remote) -> dict[str, int] | None:
-    """What the remote lists; None when nothing was pushed to it yet."""
+    """What the remote lists and has; None when nothing was pushed to it yet."""
     try:
         remote.identify(create=False, writing=True)
     except NothingPushedError:
         return None
-    return remote.glance()
+    return remote.with_packs(remote.glance())
 
 
 def fetch(
@@ -308,7 +308,8 @@ def fetch_parts(
             fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
             objects = fetcher.result.objects
     result = fetcher.result
-    refuse_wrong(result, transport.url)
+    wrong = lacking(store, parts, {digest for digest, _ in result.wrong})
+    refuse_wrong(result, transport.url, {one.digest: str(one.path) for one in wrong})
     absent = (*result.absent, *(sorted(new.difference(known)) if dry_run else ()))
     places = lacking(store, parts, {*absent})
     broken = {one.part for one in places}

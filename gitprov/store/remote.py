@@ -233,6 +233,16 @@ class Remote:
         """Lists the packs that are there, with an index or without one."""
         return bounded_ids(self.transport.list("packs"), 2 * MAX_PACKS, 1 << 60, self.transport.url)
 
+    def with_packs(self, listed: Mapping[str, int]) -> dict[str, int]:
+        """Returns those of some indexes whose packs are there; the others are not read any more.
+
+        Args:
+            listed: what `glance` returned: a pack is written before its index.
+        """
+        there = self.pack_sizes()
+        self._vanished.update(listed.keys() - there.keys())
+        return {name: size for name, size in listed.items() if name in there}
+
     def gone(self, mine: Iterable[str]) -> bool:
         """Whether something that was counted on is announced, or gone, since the last look.
 

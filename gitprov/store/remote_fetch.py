@@ -31,6 +31,7 @@ _COMMIT_SECONDS = 10.0
 _LARGE_COMMIT_BYTES = 64 << 20
 """The same of large blobs, which need no pack."""
 
+_NAMED = 10
 _LOOKS = 8
 """So often a fetch looks again what the remote has, when a pack is not as it was said to be."""
 
@@ -295,8 +296,13 @@ def _tell_bytes(sent: Sent | None, data: bytes) -> None:
         sent(0, len(data))
 
 
-def refuse_wrong(fetched: Fetched, url: str) -> None:
+def refuse_wrong(fetched: Fetched, url: str, paths: Mapping[bytes, str]) -> None:
     """Raises for what a remote had wrongly, once all else has come.
+
+    Args:
+        fetched: what came.
+        url: the remote.
+        paths: where some of it lies in artifacts.
 
     Raises:
         VerificationError: there is something.
@@ -304,9 +310,13 @@ def refuse_wrong(fetched: Fetched, url: str) -> None:
     if not fetched.wrong:
         return
     digest, reason = fetched.wrong[0]
-    more = f" (and {len(fetched.wrong) - 1:,} more)" if len(fetched.wrong) > 1 else ""
+    place = f"{paths[digest]}, " if digest in paths else ""
+    others = [paths.get(one, str(Digest(one))) for one, _ in fetched.wrong[1:]]
+    more = f"; nor {', '.join(others[:_NAMED])}" if others else ""
+    if len(others) > _NAMED:
+        more += f" and {len(others) - _NAMED:,} more"
     raise VerificationError(
-        f"{url} does not have what it says: {Digest(digest)}{more}: {reason}",
+        f"{url} does not have what it says: {place}{Digest(digest)}: {reason}{more}",
         hint="nothing of it entered the store; in a clone that has it: "
         "gitprov fsck --remote --repair",
     )

@@ -141,7 +141,7 @@ def test_a_wrong_block_is_refused_and_named_and_the_rest_comes(team: Team) -> No
     store, result = team.fetch("other", wanted)
     assert [digest for digest, _ in result.wrong] == [wanted[1].digest]
     with pytest.raises(VerificationError, match=str(Digest(wanted[1].digest))):
-        refuse_wrong(result, team.place.url)
+        refuse_wrong(result, team.place.url, {})
     assert store.has(one.digest for one in wanted) == {wanted[0].digest, wanted[2].digest}
 
 

@@ -262,7 +262,7 @@ def test_bytes_that_were_changed_on_the_remote_are_refused(owner: Path, tmp_path
     add_remote(other, str(nas))
     ended = gitprov(other, "pull")
     assert ended.code == 1
-    assert "does not have what it says" in ended.err
+    assert "does not have what it says: data/" in ended.err
     assert "corrupt" not in gitprov(other, "fsck").out
 
 
@@ -464,6 +464,11 @@ def test_a_push_with_nothing_new_reads_no_index_and_one_after_a_loss_sends_again
     again = ok(owner, "push", "--json").json
     assert (again["objects"], again["travelled"], again["there"]) == (0, 0, 309)
     assert not any(path.exists() for path in indexes), "an index was read to find nothing new"
+    lost, *_ = sorted((nas / "packs").iterdir())
+    lost.unlink()
+    assert 0 < ok(owner, "push", "--json").json["objects"] <= 309
+    shutil.rmtree(nas / "packs")
+    assert ok(owner, "push", "--json").json["objects"] == 309
     shutil.rmtree(nas / "index")
     shutil.rmtree(nas / "packs")
     assert ok(owner, "push", "--json").json["objects"] == 309

@@ -211,7 +211,7 @@ def test_wrong_bytes_are_named_and_never_enter_the_store(
         back, result = fetched(made, tmp_path / "b", wanted)
         assert [digest for digest, _ in result.wrong] == [wanted[0].digest]
         with pytest.raises(VerificationError, match=wanted[0].digest.hex()):
-            refuse_wrong(result, "there")
+            refuse_wrong(result, "there", {})
     assert back.has([one.digest for one in wanted]) == {wanted[1].digest}
 
 
