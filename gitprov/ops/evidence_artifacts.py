@@ -2,16 +2,21 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
 
+from gitprov.core.digest import Digest
 from gitprov.core.paths import RepoPath, show
 from gitprov.errors import GitprovError, UnavailableError, VerificationError
 from gitprov.model.record import ArtifactLeaf
+from gitprov.ops.checkouts import checked_out
+from gitprov.ops.claims import contradictions, misstated, survey, wrong_sizes
 from gitprov.ops.compare import leaf_entry
 from gitprov.ops.differences import differences, ignored, is_same, odd_names
-from gitprov.ops.manifests import loader, reachable, walk
+from gitprov.ops.manifests import loader, walk
 from gitprov.ops.pointers import on_disk
 from gitprov.ops.store_link import store_link
-from gitprov.ops.weights import ENDING, weights_in
+from gitprov.ops.weights import ENDING, weights_in, weights_of, weights_read
 from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress, Scanner
@@ -19,6 +24,13 @@ from gitprov.worktree.statcache import Row, StatCache
 from gitprov.worktree.tree import Tree
 
 _CHUNK = 4 << 20
+
+
+class _Stored(NamedTuple):
+    """What the store lacks or has damaged of an artifact, and what is stated wrongly of it."""
+
+    changes: tuple[Change, ...] = ()
+    wrong: tuple[str, ...] = ()
 
 
 class _Forgetful(StatCache):
@@ -54,7 +66,7 @@ class ArtifactLooker:
         self._hash_store = deep or hash_store
         self._progress = progress
         self._head = ws.repo.head() if ws.repo.worktree else None
-        self._stored: dict[tuple[bytes, str], tuple[Change, ...] | None] = {}
+        self._stored: dict[ArtifactLeaf, _Stored | None] = {}
 
     def look(self, commit: str, leaf: ArtifactLeaf) -> ArtifactEvidence:
         """Returns what is here of one artifact; the worktree speaks only for the current commit."""
@@ -68,21 +80,34 @@ class ArtifactLooker:
             ask_store = self._deep or not (whole or changes)
             stored = self._in_store(leaf) if ask_store else None
             same_weights = bool(changes) and self._same_weights(path, leaf, tree)
+            wrong = stored.wrong if stored is not None else ()
+            if tree is not None and not changes:
+                wrong = (*self._misstated(path, leaf, tree, stored), *wrong)
         except GitprovError as exc:
             return ArtifactEvidence(leaf.path, "unreadable", problem=str(exc))
-        corrupt = tuple(change for change in stored or () if change.how == "corrupt")
+        found = self._judged(leaf, changes, stored, tree if whole else None)
+        # The store and the worktree mostly say the same of an artifact.
+        return replace(found, misstated=tuple(dict.fromkeys(wrong)), same_weights=same_weights)
+
+    def _judged(
+        self,
+        leaf: ArtifactLeaf,
+        changes: tuple[Change, ...],
+        stored: _Stored | None,
+        whole: Tree | None,
+    ) -> ArtifactEvidence:
+        lacks = stored.changes if stored is not None else ()
+        corrupt = tuple(change for change in lacks if change.how == "corrupt")
         if changes or corrupt:
             state: ArtifactState = "modified" if changes else "corrupt"
-            return ArtifactEvidence(
-                leaf.path, state, changes=(*corrupt, *changes), same_weights=same_weights
-            )
-        if tree is not None and whole:
-            rehashed = self._deep and stored == ()
-            return ArtifactEvidence(leaf.path, "clean", rehashed=rehashed, ignored=ignored(tree))
+            return ArtifactEvidence(leaf.path, state, changes=(*corrupt, *changes))
+        if whole is not None:
+            rehashed = self._deep and stored is not None and not lacks
+            return ArtifactEvidence(leaf.path, "clean", rehashed=rehashed, ignored=ignored(whole))
         if stored is None:
             return ArtifactEvidence(leaf.path, "absent")
-        if stored:
-            return ArtifactEvidence(leaf.path, "missing", changes=stored)
+        if lacks:
+            return ArtifactEvidence(leaf.path, "missing", changes=lacks)
         return ArtifactEvidence(leaf.path, "not-checked-out", rehashed=self._hash_store)
 
     def _scan(self, path: RepoPath) -> Tree:
@@ -114,47 +139,90 @@ class ArtifactLooker:
         except GitprovError:
             return False  # that it differs is known already
 
-    def _in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:
-        """What the store lacks or has damaged; None when it has nothing of the artifact."""
-        key = (leaf.root.raw, leaf.path)
-        if key not in self._stored:
-            self._stored[key] = self._look_in_store(leaf)
-        return self._stored[key]
+    def _misstated(
+        self, path: RepoPath, leaf: ArtifactLeaf, tree: Tree, stored: _Stored | None
+    ) -> Iterator[str]:
+        """What is stated wrongly of the data in the worktree, of which no file differs."""
+        top = leaf_entry(leaf)
+        if not is_same(tree, top):
+            if not checked_out(self._ws, path).is_partial:
+                yield from contradictions(self._ws.store, top, leaf.files)
+            return
+        yield from misstated(top, leaf.files, tree)
+        if self._deep and stored is None and leaf.weights is not None:
+            where = on_disk(self._ws.worktree, path)
+            yield from _about_weights(leaf, weights_of(where, path.raw, leaf.root, tree.size))
 
-    def _look_in_store(self, leaf: ArtifactLeaf) -> tuple[Change, ...] | None:
+    def _in_store(self, leaf: ArtifactLeaf) -> _Stored | None:
+        """What the store has of an artifact; None when it has nothing of it."""
+        if leaf not in self._stored:
+            self._stored[leaf] = self._look_in_store(leaf)
+        return self._stored[leaf]
+
+    def _look_in_store(self, leaf: ArtifactLeaf) -> _Stored | None:
         store = self._ws.store
         top = leaf_entry(leaf)
         if not store.has((top.digest,)):
             return None
+        stated: dict[bytes, int] | None = {} if self._hash_store else None
         try:
-            needed, lost = reachable(store, [(top.digest, top.kind == "d")])
+            found = survey(store, top, leaf.files, stated)
         except VerificationError as exc:
-            return (Change("corrupt", f"{leaf.path} (a manifest: {exc})"),)
-        lacking = needed - store.has(needed)
-        damaged = self._damaged(needed - lacking) if self._hash_store else set()
-        changes = [Change("missing", f"{leaf.path} ({sentence})") for sentence in lost]
-        if (lacking or damaged) and not lost:
+            return _Stored((Change("corrupt", f"{leaf.path} (a manifest: {exc})"),))
+        here = store.has(found.needed)
+        lacking, damaged = found.needed - here, set[bytes]()
+        wrong = found.wrong
+        if stated is not None:
+            sizes, about_weights = self._hashed(here, leaf)
+            damaged = here - sizes.keys()
+            wrong = [*wrong, *wrong_sizes(store, top, stated, sizes), *about_weights]
+        changes = [Change("missing", f"{leaf.path} ({sentence})") for sentence in found.lost]
+        if (lacking or damaged) and not found.lost:
             for path, entry in walk(loader(store), top, leaf.path.encode()):
                 if entry.digest in damaged:
                     changes.append(Change("corrupt", show(path)))
                 elif entry.digest in lacking:
                     changes.append(Change("missing", show(path)))
-        return tuple(changes)
+        return _Stored(tuple(changes), tuple(wrong))
 
-    def _damaged(self, digests: set[bytes]) -> set[bytes]:
-        """Those whose bytes do not match their name; the store sets them aside as it meets them."""
-        damaged: set[bytes] = set()
+    def _hashed(
+        self, digests: Iterable[bytes], leaf: ArtifactLeaf
+    ) -> tuple[dict[bytes, int], list[str]]:
+        """Returns the sizes of what matches its name; the store sets the rest aside as it meets it.
+
+        With them comes what the tensors say against the leaf's weights root.
+        """
+        sizes: dict[bytes, int] = {}
+        about_weights: list[str] = []
         for digest in digests:
+            is_model = leaf.weights is not None and digest == leaf.root.raw
             try:
-                self._hash(digest)
+                size, weights = self._read(digest, is_model=is_model)
             except VerificationError:
-                damaged.add(digest)
-        return damaged
+                continue
+            sizes[digest] = size
+            if is_model:
+                about_weights += _about_weights(leaf, weights)
+            if self._progress is not None:
+                self._progress.done(1, size)
+        return sizes, about_weights
 
-    def _hash(self, digest: bytes) -> None:
-        size = 0
-        with self._ws.store.open(digest) as stream:
+    def _read(self, digest: bytes, *, is_model: bool) -> tuple[int, Digest | None]:
+        store, size, weights = self._ws.store, 0, None
+        with store.open(digest) as stream:
+            if is_model:  # its tensors are read on the way
+                size = store.size(digest)
+                weights = weights_read(stream.read, size)
+                while stream.read(_CHUNK):
+                    pass
+                return size, weights
             while piece := stream.read(_CHUNK):
                 size += len(piece)
-        if self._progress is not None:
-            self._progress.done(1, size)
+        return size, None
+
+
+def _about_weights(leaf: ArtifactLeaf, weights: Digest | None) -> list[str]:
+    if weights == leaf.weights:
+        return []
+    truth = f"its tensors give {weights}" if weights else "it is no safetensors file"
+    return [f"the pointer says weights {leaf.weights}, and {truth}"]

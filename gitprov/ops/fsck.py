@@ -8,6 +8,7 @@ from gitprov.core.paths import show
 from gitprov.errors import MalformedError, UnavailableError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.ops.checkouts import checked_out
+from gitprov.ops.claims import survey
 from gitprov.ops.manifests import loader, top_entry
 from gitprov.ops.named import MAX_NAMES
 from gitprov.ops.pointers import Tracked, artifact_path, pointer_paths, read_pointer
@@ -20,8 +21,8 @@ class StoreProblem:
     """One thing that is wrong.
 
     Attributes:
-        kind: `damaged` bytes, a `missing` blob, a `pointer` that is nonsense, a lost `pack`,
-            or something else about the `store`.
+        kind: `damaged` bytes, a `missing` blob, a `pointer` that is nonsense or says what is not
+            so, a lost `pack`, or something else about the `store`.
         detail: one sentence.
         digest: the blob, when it is known.
         files: files of current artifacts that hold it.
@@ -89,6 +90,11 @@ def fsck(
         for digest in missing
     ]
     described += [StoreProblem("pointer", sentence, None, ()) for sentence in broken]
+    described += [
+        StoreProblem("pointer", f"{artifact.path}: {sentence}", None, ())
+        for artifact in artifacts
+        for sentence in _misstated(ws, artifact)
+    ]
     stats = ws.store.stats()
     return StoreCheck(
         tuple(described),
@@ -120,6 +126,13 @@ def _described(problem: Problem, names: dict[bytes, tuple[str, ...]]) -> StorePr
         return StoreProblem(kind, problem.detail, None, ())
     files = names.get(problem.digest, ())
     return StoreProblem("damaged", problem.detail, Digest(problem.digest), files)
+
+
+def _misstated(ws: Workspace, artifact: Tracked) -> list[str]:
+    try:
+        return survey(ws.store, top_entry(artifact.pointer), artifact.pointer.files).wrong
+    except (UnavailableError, VerificationError):
+        return []  # that a manifest is damaged is known already
 
 
 def _names(

@@ -130,13 +130,29 @@ def reachable(store: BlobStore, tops: Iterable[tuple[bytes, bool]]) -> tuple[set
         The digests, and one sentence for each manifest that the store lacks.
     """
     live: set[bytes] = set()
-    folders: set[bytes] = set()
+    folders: list[bytes] = []
     for digest, is_folder in tops:
         live.add(digest)
         if is_folder:
-            folders.add(digest)
+            folders.append(digest)
     missing: list[str] = []
+    for manifest, _ in manifests_below(store, folders, missing):
+        live.update([entry.digest for entry in manifest.entries])
+    return live, missing
+
+
+def manifests_below(
+    store: BlobStore, roots: Iterable[bytes], missing: list[str]
+) -> Iterator[tuple[Manifest, list[Entry]]]:
+    """Yields the manifests of folders and of all folders below them, each once, with its folders.
+
+    Args:
+        store: the store.
+        roots: the roots of the folders.
+        missing: gets one sentence for each manifest that the store lacks.
+    """
     done: set[bytes] = set()
+    folders = set(roots)
     while folders:
         done |= folders
         below: set[bytes] = set()
@@ -145,12 +161,11 @@ def reachable(store: BlobStore, tops: Iterable[tuple[bytes, bool]]) -> tuple[set
             f"the manifest blake3:{root.hex()} is not in the store" for root in folders - here
         ]
         for root, data in store.read_many(here):
-            for entry in as_manifest(root, data).entries:
-                live.add(entry.digest)
-                if entry.kind == "d":
-                    below.add(entry.digest)
+            manifest = as_manifest(root, data)
+            inner = [entry for entry in manifest.entries if entry.kind == "d"]
+            below.update([entry.digest for entry in inner])
+            yield manifest, inner
         folders = below - done
-    return live, missing
 
 
 def need(load: Load, top: Entry, parts: Sequence[bytes], shown: bytes) -> Entry:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from blake3 import blake3
 
 from gitprov.core.digest import Digest
-from gitprov.core.paths import RepoPath
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.core.paths import RepoPath, show
+from gitprov.errors import MalformedError, UnavailableError, UsageError, VerificationError
 from gitprov.git.log import LogReader, known_logs, read_log_key
 from gitprov.git.notes import Notes
 from gitprov.model.bundle import MAX_BUNDLE_BYTES, Bundle
@@ -120,20 +120,33 @@ def _manifests(ws: Workspace, path: RepoPath, record: Record) -> list[Manifest]:
     leaf = _leaf(path, record)
     names = path.parts[len(leaf.path.split("/")) :]
     if leaf.entry != "dir":
+        size = ws.store.sizes([leaf.root.raw]).get(leaf.root.raw, leaf.size)
+        _need_size(leaf.path, leaf.size, size)
         return []
     load = loader(ws.store)
     manifests = [load(leaf.root.raw)]
+    _need_size(leaf.path, leaf.size, manifests[0].size)
     for name in names[:-1]:
         entry = manifests[-1].get(name)
         if entry is None or entry.kind != "d":
             raise UsageError(f"there is no {path} in the artifact {leaf.path} at that commit")
         manifests.append(load(entry.digest))
+        _need_size(show(name), entry.size, manifests[-1].size)
     last = manifests[-1].get(names[-1]) if names else None
     if last is None or last.kind == "d":
         absent = bool(names) and last is None
         what = "not in that commit" if absent else "a folder, and a proof is about one file"
         raise UsageError(f"{path} is {what}", hint=f"gitprov ls {leaf.path} lists its files")
     return manifests
+
+
+def _need_size(what: str, said: int, size: int) -> None:
+    """Refuses to make a proof that nobody could check: a proof holds every size on the way."""
+    if said != size:
+        raise VerificationError(
+            f"no proof can hold: the commit says size {said} of {what}, and it is {size}",
+            hint="gitprov add writes pointer and manifests anew; commit them, then prove that",
+        )
 
 
 def _leaf(path: RepoPath, record: Record) -> ArtifactLeaf:

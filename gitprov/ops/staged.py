@@ -58,8 +58,8 @@ def check_staged(ws: Workspace, *, index_file: str | None = None) -> list[Proble
         for problem in _check_file(ws, path, oid)
     ]
     if hooks.check != "off":
-        only = {path for path, _, _ in staged} if hooks.check == "staged" else None
-        problems += _check_pointers(ws, index_file, only)
+        changed = {path for path, _, _ in staged}
+        problems += _check_pointers(ws, index_file, changed, every=hooks.check != "staged")
     return problems
 
 
@@ -119,13 +119,13 @@ def _check_remotes(data: bytes) -> Iterator[Problem]:
 
 
 def _check_pointers(
-    ws: Workspace, index_file: str | None, only: set[bytes] | None
+    ws: Workspace, index_file: str | None, changed: set[bytes], *, every: bool
 ) -> Iterator[Problem]:
     output = ws.repo.git.run("ls-files", "-s", "-z", "--", f"*{SUFFIX}", index_file=index_file)
     for item in split_nul(output):
         header, _, path = item.partition(b"\t")
         mode, oid, stage = header.split(b" ")
-        if stage != b"0" or not is_pointer_name(path) or (only is not None and path not in only):
+        if stage != b"0" or not is_pointer_name(path) or not (every or path in changed):
             continue
         if mode == _LINK:
             yield Problem(
@@ -136,7 +136,7 @@ def _check_pointers(
             continue
         try:
             pointer = parse_pointer(RepoPath(path), _pointer_data(ws, oid.decode()))
-            yield from _compare(ws, artifact_path(RepoPath(path)), pointer)
+            yield from _compare(ws, artifact_path(RepoPath(path)), pointer, path in changed)
         except GitprovError as exc:
             yield Problem(str(exc), exc.hint)
 
@@ -148,14 +148,23 @@ def _pointer_data(ws: Workspace, oid: str) -> bytes:
         return bytes(MAX_POINTER_BYTES + 1)  # too large: the parser says so, and names the file
 
 
-def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Problem]:
+def _compare(
+    ws: Workspace, artifact: RepoPath, pointer: Pointer, changed: bool
+) -> Iterator[Problem]:
     if not os.path.lexists(on_disk(ws.worktree, artifact)):
-        return  # not checked out here: nothing contradicts the pointer
+        if changed:  # the others were asked when they were new
+            yield from _misstated(artifact, _in_store(ws, pointer))
+        return
     # Only commits with artifacts pay for these.
     from gitprov.ops.store_link import store_link
     from gitprov.worktree.scan import Scanner
 
     tree = Scanner(ws.worktree, ws.stats, store_link=store_link(ws)).scan(artifact, lenient=True)
+    if tree.root == pointer.root.raw and tree.type == pointer.type:
+        from gitprov.ops.claims import misstated
+        from gitprov.ops.manifests import top_entry
+
+        yield from _misstated(artifact, misstated(top_entry(pointer), pointer.files, tree))
     if _holds(ws, artifact, pointer, tree):
         return
     yield Problem(
@@ -164,6 +173,25 @@ def _compare(ws: Workspace, artifact: RepoPath, pointer: Pointer) -> Iterator[Pr
         f"`gitprov checkout {word(artifact.raw)}` restores what is staged, "
         "`gitprov status` shows the difference",
     )
+
+
+def _misstated(artifact: RepoPath, wrong: list[str]) -> Iterator[Problem]:
+    for sentence in wrong:
+        yield Problem(
+            f"the staged pointer of {artifact} is wrong: {sentence}",
+            f"`gitprov add {word(artifact.raw)}` writes it anew",
+        )
+
+
+def _in_store(ws: Workspace, pointer: Pointer) -> list[str]:
+    """What a pointer to data that is not checked out states wrongly, as far as the store tells."""
+    from gitprov.ops.claims import survey
+    from gitprov.ops.manifests import top_entry
+
+    try:
+        return survey(ws.store, top_entry(pointer), pointer.files).wrong
+    except GitprovError:
+        return []  # what is damaged contradicts nothing; `gitprov status` shows it
 
 
 def _holds(ws: Workspace, artifact: RepoPath, pointer: Pointer, tree: "Tree") -> bool:
@@ -178,11 +206,13 @@ def _holds(ws: Workspace, artifact: RepoPath, pointer: Pointer, tree: "Tree") ->
     from gitprov.ops.manifests import top_entry
 
     # A merge has moved the pointer and only that; once it is committed, the hooks restore the rest.
-    here = checked_out(ws, artifact).whole
+    known = checked_out(ws, artifact)
+    here = known.whole
     if here is not None and here.digest == tree.root and _is_under_way(ws):
         return True
     try:
-        return not differences(ws, artifact, top_entry(pointer), tree)  # of a part, only that
+        # Of a part, only that. Where all is here and only the root differs, a manifest lies.
+        return known.is_partial and not differences(ws, artifact, top_entry(pointer), tree)
     except UnavailableError:
         return False  # without the manifest it is known that it differs, and not where
 

@@ -5,15 +5,16 @@ import os
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from gitprov.core.paths import RepoPath
 from gitprov.errors import GitprovError, MalformedError, UsageError
 from gitprov.model.entry import Entry
 from gitprov.model.pointer import Pointer
-from gitprov.ops.checkouts import checked_out
+from gitprov.ops.checkouts import CheckedOut, checked_out
+from gitprov.ops.claims import contradictions, misstated, survey
 from gitprov.ops.differences import differences, odd_names
-from gitprov.ops.manifests import loader, reachable, top_entry, walk
+from gitprov.ops.manifests import loader, top_entry, walk
 from gitprov.ops.pointers import (
     Tracked,
     artifact_path,
@@ -40,7 +41,7 @@ class Status:
         path: the artifact.
         pointer: its pointer in the worktree, None when that is not well formed.
         state: `absent` says that nothing is checked out, `partial` that some of it is and is
-            unchanged, `broken` that the pointer is nonsense.
+            unchanged, `broken` that the pointer is nonsense, or says what is not so.
         changes: the files that differ from the manifest; paths relative to the artifact.
         odd: names on disk that no manifest can hold, with the reason.
         missing: files whose bytes the store lacks; paths in the repository.
@@ -107,12 +108,17 @@ def artifact_status(ws: Workspace, artifact: RepoPath) -> Status:
 def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -> Status:
     """Compares one artifact on disk with its pointer, and its pointer with the store."""
     top = top_entry(item.pointer)
-    is_here = os.path.lexists(on_disk(ws.worktree, item.path))
-    never = not is_here and not checked_out(ws, item.path).is_known
-    if never and not ws.store.has((top.digest,)):
-        return Status(item.path, item.pointer, "absent", is_fetched=False)
-    missing, problem = _missing(ws, item, top)
-    if not is_here:
+    is_on_disk = os.path.lexists(on_disk(ws.worktree, item.path))
+    here = checked_out(ws, item.path)
+    stored = _stored(ws, item, top)
+    if here.is_partial:
+        stored = stored.of_parts(here)
+    missing, problem = stored.missing, stored.problem
+    if stored.wrong:
+        return Status(item.path, item.pointer, "broken", missing=missing, problem=stored.wrong)
+    if not is_on_disk:
+        if not here.is_known and (missing or stored.is_incomplete):
+            return Status(item.path, item.pointer, "absent", is_fetched=False)
         return Status(item.path, item.pointer, "absent", missing=missing, problem=problem)
     try:
         tree = _scan(ws, item.path, progress)
@@ -120,6 +126,7 @@ def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -
         return Status(item.path, item.pointer, "modified", (), (), missing, str(exc))
     odd = tuple(odd_names(tree))
     changes: tuple[Change, ...] = ()
+    wrong: list[str] = []
     is_known = True
     try:
         changes = differences(ws, item.path, top, tree)
@@ -128,6 +135,12 @@ def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -
     if changes or odd or not is_known:
         return Status(item.path, item.pointer, "modified", changes, odd, missing, problem)
     state: State = "clean" if tree.root == top.digest else "partial"
+    if state == "clean":
+        wrong = misstated(top, item.pointer.files, tree)
+    elif not here.is_partial:
+        wrong = contradictions(ws.store, top, item.pointer.files)
+    if wrong:
+        return Status(item.path, item.pointer, "broken", (), (), missing, "; ".join(wrong))
     return Status(item.path, item.pointer, state, missing=missing, problem=problem)
 
 
@@ -136,37 +149,57 @@ def _scan(ws: Workspace, artifact: RepoPath, progress: Progress | None) -> Tree:
     return scanner.scan(artifact, lenient=True)
 
 
-def _missing(ws: Workspace, item: Tracked, top: Entry) -> tuple[tuple[bytes, ...], str]:
-    """The files whose bytes the store lacks, and what keeps us from telling."""
+class _Stored(NamedTuple):
+    """The files whose bytes the store lacks, what keeps us from telling, and what is not so.
+
+    `is_incomplete` when it is a manifest that the store lacks which keeps us from telling.
+    """
+
+    missing: tuple[bytes, ...] = ()
+    problem: str = ""
+    wrong: str = ""
+    is_incomplete: bool = False
+
+    def of_parts(self, here: CheckedOut) -> "_Stored":
+        """Returns the same of what was brought here; for the rest nobody has asked."""
+        missing = tuple(path for path in self.missing if here.covers(RepoPath(path)))
+        return _Stored(missing, "" if self.is_incomplete else self.problem, self.wrong)
+
+
+def _stored(ws: Workspace, item: Tracked, top: Entry) -> _Stored:
     fingerprint = ws.store.fingerprint()
-    if fingerprint is not None and _was_whole(ws, top, fingerprint):
-        return (), ""
+    key = _key(top, item.pointer.files)
+    if fingerprint is not None and _was_whole(ws, key, fingerprint):
+        return _Stored()
     try:
-        needed, lost = reachable(ws.store, [(top.digest, top.kind == "d")])
-        lacking = needed - ws.store.has(needed)
-        if lost:
-            return (), lost[0]
+        found = survey(ws.store, top, item.pointer.files)
+        wrong = "; ".join(found.wrong)
+        if found.lost:
+            return _Stored((), found.lost[0], wrong, is_incomplete=True)
+        lacking = found.needed - ws.store.has(found.needed)
         if lacking:
             entries = walk(loader(ws.store), top, item.path.raw)
-            return tuple(path for path, entry in entries if entry.digest in lacking), ""
+            missing = tuple(path for path, entry in entries if entry.digest in lacking)
+            return _Stored(missing, "", wrong)
+        if wrong:
+            return _Stored(wrong=wrong)
     except GitprovError as exc:
-        return (), str(exc)
+        return _Stored(problem=str(exc))
     if fingerprint is not None:
         with contextlib.suppress(sqlite3.DatabaseError):
-            ws.cache.execute(
-                "INSERT OR REPLACE INTO stored VALUES (?, ?)", (_key(top), fingerprint)
-            )
-    return (), ""
+            ws.cache.execute("INSERT OR REPLACE INTO stored VALUES (?, ?)", (key, fingerprint))
+    return _Stored()
 
 
-def _was_whole(ws: Workspace, top: Entry, fingerprint: bytes) -> bool:
+def _was_whole(ws: Workspace, key: bytes, fingerprint: bytes) -> bool:
     """Whether the store had all of an artifact, and nothing has come or gone since."""
     query = "SELECT 1 FROM stored WHERE root = ? AND fingerprint = ?"
     try:
-        return ws.cache.execute(query, (_key(top), fingerprint)).fetchone() is not None
+        return ws.cache.execute(query, (key, fingerprint)).fetchone() is not None
     except sqlite3.DatabaseError:
         return False
 
 
-def _key(top: Entry) -> bytes:
-    return top.kind.encode() + top.digest
+def _key(top: Entry, files: int) -> bytes:
+    """What was found to be whole: the root, and what the pointer says of it."""
+    return top.kind.encode() + top.digest + b"%d %d" % (top.size, files)

@@ -50,6 +50,21 @@ def weights_of(path: bytes, shown: bytes, expected: Digest, size: int) -> Digest
     return model_weights(tensors).root
 
 
+def weights_read(read: Callable[[int], bytes], size: int) -> Digest | None:
+    """Returns the weights root of what is read from its start; None when it is no safetensors file.
+
+    What follows the place where that showed is left unread.
+
+    Args:
+        read: reads the next bytes.
+        size: how many there are.
+    """
+    try:
+        return model_weights(_Reading(read, size, None).tensors()).root
+    except MalformedError:
+        return None
+
+
 def safetensors_weights(file: BinaryIO, shown: str) -> ModelWeights:
     """Returns the weights in a safetensors file, which is read once and never as a whole.
 

@@ -19,7 +19,7 @@ _HOW: dict[How, str] = {
 
 
 def artifacts(evidence: CommitEvidence, policy: Policy) -> tuple[Finding, ...]:
-    """Each artifact's files here are those of its manifest."""
+    """Each artifact's files here are those of its manifest, and its pointer says the truth."""
     if not isinstance(evidence.recomputed, Record):
         detail = "the commit's own record is needed first"
         return (Finding(NAME, Verdict.UNKNOWN, "", detail),)
@@ -46,6 +46,9 @@ def _artifact(leaf: ArtifactLeaf, found: ArtifactEvidence, policy: Policy) -> Fi
         verdict, detail = Verdict.FAIL, _named(found)
         if found.same_weights:
             detail += "; same weights, other container"
+        detail = "; ".join((detail, *found.misstated))
+    elif found.misstated:
+        verdict, detail = Verdict.FAIL, "; ".join(found.misstated)
     elif found.state == "clean":
         again = "; the store was hashed again and matches" if found.rehashed else ""
         again += _ignored(found.ignored)

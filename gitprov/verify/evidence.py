@@ -73,6 +73,8 @@ class ArtifactEvidence:
         ignored: names in the worktree that `.gitprovignore` takes out, for `clean`.
         same_weights: the file in the worktree is another one, and a model whose weights root is the
             recorded one, for `modified`.
+        misstated: one sentence for each thing that the pointer or a manifest says and that is not
+            so: sizes, counts, the weights root. Whatever the state, it does not hold.
     """
 
     path: str
@@ -82,6 +84,7 @@ class ArtifactEvidence:
     problem: str = ""
     ignored: int = 0
     same_weights: bool = False
+    misstated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,8 +87,11 @@ def _climb(bundle: Bundle) -> str:
         if follow(MANIFEST, MANIFEST.leaf(leaf(entry)), level.route) != level.root.raw:
             return f"'{entry.name.decode()}' does not lead to the manifest root {level.root}"
     top = bundle.manifest[-1]
-    if (top.root, top.size) != (artifact.root, artifact.size):
+    if top.root != artifact.root:
         return f"the manifests lead to {top.root}, the artifact's root is {artifact.root}"
+    if top.size != artifact.size:
+        sizes = f"{count(top.size, 'byte')}, the artifact's leaf says {artifact.size:,}"
+        return f"the artifact's manifest has {sizes}"
     return ""
 
 

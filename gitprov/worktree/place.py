@@ -90,7 +90,7 @@ class Placer:
         """
         entry = write.entry
         if len(data) != entry.size:
-            raise _wrong_size(write)
+            raise self._wrong_size(write)
         if write.before is None and entry.kind != "l" and self._unnamed(write, data, folder_fd):
             return
         temporary = self._token + b"%d" % get_ident()
@@ -198,7 +198,7 @@ class Placer:
                     pass
             raise VerificationError(f"the store's bytes for {_shown(write)} are damaged")
         if size != entry.size:
-            raise _wrong_size(write)
+            raise self._wrong_size(write)
         return True
 
     def _link_to(self, path: str, source: int, temporary: bytes, folder_fd: int) -> bool:
@@ -268,7 +268,12 @@ class Placer:
         if digest != write.entry.digest:
             raise VerificationError(f"the store's bytes for {_shown(write)} are damaged")
         if size != write.entry.size:
-            raise _wrong_size(write)
+            raise self._wrong_size(write)
+
+    def _wrong_size(self, write: Write) -> MalformedError:
+        alone = join(write.folder, write.entry.name) == self._artifact
+        who = "pointer" if alone else "manifest"
+        return MalformedError(f"the {who}'s size of {_shown(write)} is not that of its content")
 
 
 def unchanged(name: bytes, before: bytes, folder_fd: int) -> bool:
@@ -351,7 +356,3 @@ def _hash(fd: int) -> tuple[bytes, int]:
 
 def _shown(write: Write) -> str:
     return show(join(write.folder, write.entry.name))
-
-
-def _wrong_size(write: Write) -> MalformedError:
-    return MalformedError(f"the manifest's size of {_shown(write)} is not that of its content")

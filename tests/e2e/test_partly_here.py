@@ -43,8 +43,11 @@ def test_the_status_of_a_fresh_clone_says_what_brings_the_data(empty_clone: Path
     assert ended.out.split()[:3] == ["data", "not", "fetched"]
     assert "problem" not in ended.out
     assert ended.err == "gitprov: hint: gitprov pull fetches them and checks them out\n"
-    [one] = ok(empty_clone, "status", "--json").json["artifacts"]
-    assert (one["state"], one["fetched"], one["problem"]) == ("absent", False, None)
+    for _ in range(2):
+        [one] = ok(empty_clone, "status", "--json").json["artifacts"]
+        assert (one["state"], one["fetched"], one["problem"]) == ("absent", False, None)
+        assert one["missing"] == []
+        ok(empty_clone, "fetch", "--dry-run")  # brings the lists of files
     ok(empty_clone, "pull")
     assert ok(empty_clone, "status", "--exit-code").err == ""
 
@@ -90,6 +93,8 @@ def test_a_part_that_was_pulled_is_clean_and_may_be_changed_and_committed(
     ok(empty_clone, "pull", "data/a")
     [before] = ok(empty_clone, "status", "--json").json["artifacts"]
     assert (before["state"], before["changes"]) == ("partial", [])
+    assert (before["problem"], before["missing"]) == (None, [])
+    assert ok(empty_clone, "status", "--exit-code").out.count("\n") == 1
     write(empty_clone, {"data/a/new": "new"})
     ok(empty_clone, "add", "data/a/new")
     git(empty_clone, "commit", "-q", "-m", "a file in a part")

@@ -46,6 +46,20 @@ def test_twenty_files_are_named_and_the_rest_is_counted() -> None:
     assert detail.startswith("30 files differ: ")
 
 
+@pytest.mark.parametrize("state", ["clean", "absent", "not-checked-out", "missing"])
+def test_what_is_stated_wrongly_fails_wherever_the_data_is(state: str) -> None:
+    said = ("the pointer says size 3, and it is 2", "the pointer says files 7, and there are 1")
+    finding = judged(ArtifactEvidence("data", state, misstated=said))  # type: ignore[arg-type]
+    assert finding.verdict is Verdict.FAIL
+    assert finding.detail == "; ".join(said)
+
+
+def test_what_is_stated_wrongly_is_said_beside_what_differs() -> None:
+    change = Change("modified", "data/a")
+    finding = judged(ArtifactEvidence("data", "modified", (change,), misstated=("so it is",)))
+    assert finding.detail == "1 file differs: modified data/a; so it is"
+
+
 def test_a_corrupt_blob_fails_naming_the_file() -> None:
     finding = judged(ArtifactEvidence("data", "corrupt", (Change("corrupt", "data/a"),)))
     assert finding.verdict is Verdict.FAIL

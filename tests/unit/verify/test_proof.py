@@ -81,6 +81,14 @@ def test_a_trusted_key_that_is_no_key_is_wrong_usage() -> None:
         check_bundle(bundle(), trusted_keys=["nonsense"])
 
 
+def test_a_leaf_with_another_size_than_its_manifest_fails_and_says_so() -> None:
+    bent = replace(bundle(), artifact=replace(bundle().artifact, size=999))
+    (finding,) = of(check_bundle(bent), "manifest")
+    assert finding.verdict is Verdict.FAIL
+    size = f"{bundle().artifact.size:,} bytes"
+    assert finding.detail == f"the artifact's manifest has {size}, the artifact's leaf says 999"
+
+
 def test_an_artifact_that_is_a_file_needs_no_manifest() -> None:
     assert check_bundle(model_bundle()).verdict is Verdict.PASS
     assert check_bundle(model_bundle(b"models/run")).verdict is Verdict.PASS
