@@ -63,15 +63,17 @@ TYPES: st.SearchStrategy[EntryType] = st.sampled_from(("dir", "file", "exec"))
 
 @st.composite
 def pointers(draw: st.DrawFn) -> Pointer:
-    kind = draw(TYPES)
+    kind, use = draw(TYPES), draw(KINDS)
+    weights = draw(st.none() | DIGESTS) if kind != "dir" and use == "model" else None
+    name = draw(NAMES) if weights is None else "model.SafeTensors"
     return Pointer(
-        path=draw(NAMES),
-        kind=draw(KINDS),
+        path=name,
+        kind=use,
         type=kind,
         root=draw(DIGESTS),
         size=draw(COUNTS),
         files=draw(COUNTS) if kind == "dir" else 1,
-        weights=draw(st.none() | DIGESTS),
+        weights=weights,
     )
 
 

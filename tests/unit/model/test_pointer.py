@@ -1,5 +1,7 @@
 """Pointers: the documented bytes, every deviation refused, YAML's traps."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -36,6 +38,27 @@ def test_a_model_has_its_weights_in_an_eighth_line() -> None:
     data = MODEL.to_bytes()
     assert data.endswith(f"files: 1\nweights: {WEIGHTS}\n".encode())
     assert Pointer.parse(data) == MODEL
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        replace(MODEL, type="dir"),
+        replace(MODEL, kind="data"),
+        replace(MODEL, path="model.pt"),
+        replace(MODEL, path="model"),
+    ],
+)
+def test_nothing_but_a_model_in_a_safetensors_file_has_weights(pointer: Pointer) -> None:
+    with pytest.raises(MalformedError, match="only a model in a"):
+        Pointer.parse(pointer.to_bytes())
+    other = replace(pointer, weights=None)
+    assert Pointer.parse(other.to_bytes()) == other
+
+
+def test_the_ending_counts_in_whatever_case() -> None:
+    pointer = replace(MODEL, path="model.SafeTensors", type="exec")
+    assert Pointer.parse(pointer.to_bytes()) == pointer
 
 
 def changed(old: str, new: str) -> bytes:

@@ -1,5 +1,6 @@
 """Sizes and counts that no digest stands for are held against what is there."""
 
+import io
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from gitprov.ops.record import compute_record, record_commits
 from gitprov.ops.restore import checkout
 from gitprov.ops.staged import check_staged
 from gitprov.ops.status import status
+from gitprov.ops.weights import weights_read
 from gitprov.store.base import StoreWriter
 from gitprov.verify.evidence import ArtifactEvidence
 from gitprov.workspace import Workspace
@@ -209,6 +211,59 @@ def test_a_pointer_with_a_wrong_size_is_told_from_a_manifest_by_checkout(tmp_pat
     _away(tmp_path)
     with Workspace.open(str(tmp_path)) as ws, pytest.raises(MalformedError, match="the pointer's"):
         checkout(ws, ["data"])
+
+
+def _safetensors() -> bytes:
+    header = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    return len(header).to_bytes(8, "little") + header + bytes(8)
+
+
+def _model(repo: Path, content: bytes, weights: Digest) -> None:
+    """A model whose pointer has a weights root; its bytes are in the store and on disk."""
+    make_repo(repo)
+    write(repo, {"m.safetensors": content})
+    with Workspace.open(str(repo)) as ws:
+        init(ws, hooks=False)
+        add(ws, [str(repo / "m.safetensors")])
+    pointer = Pointer.parse((repo / "m.safetensors.prov").read_bytes())
+    (repo / "m.safetensors.prov").write_bytes(replace(pointer, weights=weights).to_bytes())
+    git(repo, "add", "--all")
+    commit(repo)
+
+
+def _empty_store(repo: Path) -> None:
+    shutil.rmtree(repo / ".git/gitprov/packs")
+    (repo / ".git/gitprov/index.db").unlink()
+
+
+def test_deep_compares_a_models_weights_root_in_store_and_worktree(tmp_path: Path) -> None:
+    content = _safetensors()
+    _model(tmp_path, content, Digest.of(b"lie"))
+    true_root = weights_read(io.BytesIO(content).read, len(content))
+    sentence = f"the pointer says weights {Digest.of(b'lie')}, and its tensors give {true_root}"
+    assert _look(tmp_path, deep=True).misstated == (sentence,)
+    assert _look(tmp_path).misstated == ()
+    (tmp_path / "m.safetensors").rename(tmp_path / "away")
+    assert _look(tmp_path, deep=True).misstated == (sentence,)
+    assert _look(tmp_path, require=True).misstated == (sentence,)
+    (tmp_path / "away").rename(tmp_path / "m.safetensors")
+    _empty_store(tmp_path)
+    assert _look(tmp_path, deep=True).misstated == (sentence,)
+
+
+def test_deep_says_that_a_text_has_no_weights(tmp_path: Path) -> None:
+    _model(tmp_path, b"a text, and no model at all", Digest.of(b"lie"))
+    sentence = f"the pointer says weights {Digest.of(b'lie')}, and it is no safetensors file"
+    assert _look(tmp_path, deep=True).misstated == (sentence,)
+
+
+def test_deep_passes_a_true_weights_root(tmp_path: Path) -> None:
+    content = _safetensors()
+    root = weights_read(io.BytesIO(content).read, len(content))
+    assert root is not None
+    _model(tmp_path, content, root)
+    found = _look(tmp_path, deep=True)
+    assert (found.state, found.rehashed, found.misstated) == ("clean", True, ())
 
 
 def test_what_add_writes_states_nothing_wrongly(tmp_path: Path) -> None:
