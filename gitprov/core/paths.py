@@ -90,6 +90,11 @@ def check_names(names: Sequence[bytes]) -> None:
         _name_collision(names)
 
 
+def collide(one: bytes, other: bytes) -> bool:
+    """Whether two valid names are one where case or Unicode normalisation is ignored."""
+    return _folded(one) == _folded(other)
+
+
 def _name_collision(names: Sequence[bytes]) -> None:
     seen: dict[str, bytes] = {}
     for name in names:

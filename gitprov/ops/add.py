@@ -16,6 +16,7 @@ from gitprov.ops.add_targets import (
     find_target,
     nested,
     outermost,
+    refuse_colliding,
     refuse_overtaken,
     refuse_tracked,
     tracked_files,
@@ -108,6 +109,7 @@ def add(
     """
     targets = outermost([find_target(ws, repo_path(ws.worktree, ws.cwd, path)) for path in paths])
     refuse_tracked(ws, targets)
+    refuse_colliding(ws, targets)
     register_here(ws)
     with ws.store.writer() as writer:
         sink = StoreSink(writer, ws.config.store.link)

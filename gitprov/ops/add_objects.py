@@ -18,7 +18,7 @@ from gitprov.errors import UsageError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import encode
 from gitprov.model.pointer import ArtifactKind
-from gitprov.ops.add_targets import far_target, refuse_tracked
+from gitprov.ops.add_targets import far_target, refuse_colliding, refuse_tracked
 from gitprov.ops.added import AddedArtifact
 from gitprov.ops.far_pointer import write_far_pointer
 from gitprov.ops.far_tree import FarTree
@@ -90,6 +90,7 @@ def add_objects(
     """
     target = far_target(ws, repo_path(ws.worktree, ws.cwd, path))
     refuse_tracked(ws, [target])
+    refuse_colliding(ws, [target])
     work = _Work(far, progress or Silence(), address)
     with closing(ObjectSource(address, far.environ)) as source:
         items = [*source.listing()]

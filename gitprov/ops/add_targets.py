@@ -1,11 +1,11 @@
 """What `gitprov add` is told to add: which artifact a path means, and what forbids it."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gitprov.config import TRACKED_NAME
-from gitprov.core.paths import MAX_NAME_BYTES, RepoPath
+from gitprov.core.paths import MAX_NAME_BYTES, RepoPath, check_name, collide
 from gitprov.errors import MalformedError, UsageError
 from gitprov.git.command import split_nul
 from gitprov.model.pointer import MAX_POINTER_BYTES, SUFFIX, is_pointer_name
@@ -141,6 +141,42 @@ def refuse_tracked(ws: Workspace, targets: Iterable[Target]) -> None:
             f"git tracks {RepoPath(raw)} already",
             hint=f"git rm -r --cached {RepoPath(raw)} takes it out of git and leaves it on disk",
         )
+
+
+def refuse_colliding(ws: Workspace, targets: Sequence[Target]) -> None:
+    """Refuses new artifacts that other machines could not have beside one that is there.
+
+    Raises:
+        UsageError: two names differ in case or Unicode normalisation only.
+    """
+    for target in targets:
+        if target.is_new:
+            for other in _neighbours(ws, target.artifact, targets):
+                if other != target.artifact and collide(other.name, target.artifact.name):
+                    raise UsageError(
+                        f"the artifacts {other} and {target.artifact} collide on a file system "
+                        "that ignores case or Unicode normalisation",
+                        hint="rename one of them",
+                    )
+
+
+def _neighbours(ws: Workspace, artifact: RepoPath, targets: Sequence[Target]) -> Iterator[RepoPath]:
+    yield from (one.artifact for one in targets if one.artifact.parent == artifact.parent)
+    try:
+        names = os.listdir(on_disk(ws.worktree, artifact.parent))
+    except OSError:
+        return  # where there is no folder there is no pointer
+    for name in names:
+        if is_pointer_name(name) and _is_name(name):
+            yield artifact_path(artifact.parent / name)
+
+
+def _is_name(name: bytes) -> bool:
+    try:
+        check_name(name)
+    except MalformedError:
+        return False
+    return True
 
 
 def nested(artifact: RepoPath) -> UsageError:

@@ -49,6 +49,22 @@ def test_adding_again_says_unchanged_and_leaves_the_pointer_alone(data: Path) ->
     assert (data / "data.prov").stat().st_mtime_ns == before.st_mtime_ns
 
 
+def test_a_new_artifact_that_collides_with_another_is_refused(data: Path) -> None:
+    write(data, {"DATA/a": "1", "sub/straße": "1", "sub/STRASSE": "1", "sub/other": "1"})
+    refused(data, "add", "DATA", code=2, says="the artifacts data and DATA collide")
+    refused(data, "add", "sub/straße", "sub/STRASSE", "sub/other", code=2, says="collide")
+    assert not list(data.glob("sub/*.prov"))
+    ok(data, "add", "sub/straße", "sub/other")
+
+
+def test_artifacts_that_collide_and_are_there_already_can_still_be_added(data: Path) -> None:
+    shutil.copytree(data / "data", data / "DATA")
+    pointer = (data / "data.prov").read_text()
+    write(data, {"DATA.prov": pointer.replace("path: data", "path: DATA")})
+    git(data, "add", "DATA.prov")
+    ok(data, "add", "DATA", "data")
+
+
 def test_no_stage_leaves_the_index_alone(repo: Path) -> None:
     write(repo, {"data/a": "1"})
     index = git(repo, "ls-files", "-s")
