@@ -44,6 +44,21 @@ def test_without_the_data_the_proof_alone_is_judged(told: Story, tmp_path: Path)
     assert ("data-matches", "data/train/1.png") in {f[:2] for f in ran.findings("skip")}
 
 
+def test_a_proof_ends_with_one_line_feed_or_none(told: Story, tmp_path: Path) -> None:
+    proof = _prove(told, "data/train/1.png", tmp_path / "a.proof")
+    data = proof.read_bytes()
+    assert data.endswith(b"}\n")
+    for other, code in (
+        (data[:-1], 0),
+        (data + b"\n", 1),
+        (data[:-1] + b"\r\n", 1),
+        (data[:-1] + b" ", 1),
+        (b"\n" + data, 1),
+    ):
+        proof.write_bytes(other)
+        assert _check(tmp_path, proof).code == code
+
+
 def test_a_proof_of_an_older_commit_names_it(told: Story, tmp_path: Path) -> None:
     proof = _prove(told, "model.safetensors", tmp_path / "a.proof", "HEAD~1")
     assert _check(tmp_path, proof).json["commits"][0]["commit"] == told.first
