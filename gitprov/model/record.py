@@ -12,14 +12,7 @@ from gitprov.core.digest import Digest
 from gitprov.core.merkle import RECORD, root
 from gitprov.core.paths import RepoPath
 from gitprov.errors import MalformedError
-from gitprov.model.pointer import (
-    MAX_COUNT,
-    NO_WEIGHTS,
-    ArtifactKind,
-    EntryType,
-    Pointer,
-    may_have_weights,
-)
+from gitprov.model.pointer import MAX_COUNT, ArtifactKind, EntryType, Pointer
 
 ObjectFormat = Literal["sha1", "sha256"]
 
@@ -134,10 +127,6 @@ class ArtifactLeaf:
         fields.end()
         if max(leaf.size, leaf.files) > MAX_COUNT:
             raise MalformedError("an artifact leaf: 'size' or 'files' is too large")
-        if leaf.entry != "dir" and leaf.files != 1:
-            raise MalformedError("an artifact leaf: 'files' of a file must be 1")
-        if leaf.weights is not None and not may_have_weights(leaf.path, leaf.kind, leaf.entry):
-            raise MalformedError(f"an artifact leaf: {NO_WEIGHTS}")
         return leaf
 
 

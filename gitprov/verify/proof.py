@@ -9,6 +9,7 @@ from gitprov.errors import VerificationError
 from gitprov.model.bundle import Bundle, follow
 from gitprov.model.entry import leaf
 from gitprov.model.note import AnchorLine
+from gitprov.model.pointer import NO_WEIGHTS, may_have_weights
 from gitprov.model.report import CommitReport, Finding, Report, Verdict
 from gitprov.model.signed_note import VerifierKey
 from gitprov.verify.policy import pinned_keys
@@ -75,6 +76,11 @@ def _manifest(bundle: Bundle) -> Finding:
 def _climb(bundle: Bundle) -> str:
     """Follows the entries up to the artifact's root; returns what is wrong, or ""."""
     artifact, file = bundle.artifact, bundle.file
+    # A note's leaf is held against the commit; of a proof's nobody has the pointer.
+    if artifact.entry != "dir" and artifact.files != 1:
+        return f"the artifact's leaf says files {artifact.files} of one file"
+    if artifact.weights and not may_have_weights(artifact.path, artifact.kind, artifact.entry):
+        return f"the artifact's leaf says weights, and {NO_WEIGHTS}"
     entries = bundle.entries()
     if not entries:
         wanted = {"file": "f", "exec": "x"}.get(artifact.entry)

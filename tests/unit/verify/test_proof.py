@@ -16,6 +16,7 @@ from gitprov.core.merkle import RECORD as RECORD_TREE
 from gitprov.core.paths import RepoPath
 from gitprov.errors import MalformedError, UsageError
 from gitprov.model.bundle import Bundle, FileEntry, route_to
+from gitprov.model.record import ArtifactLeaf
 from gitprov.model.report import Finding, Report, Verdict
 from gitprov.verify.proof import check_bundle
 from tests.unit.verify.bundles import CONTENT, LOG, RECORD, bundle, model_bundle
@@ -87,6 +88,21 @@ def test_a_leaf_with_another_size_than_its_manifest_fails_and_says_so() -> None:
     assert finding.verdict is Verdict.FAIL
     size = f"{bundle().artifact.size:,} bytes"
     assert finding.detail == f"the artifact's manifest has {size}, the artifact's leaf says 999"
+
+
+@pytest.mark.parametrize(
+    ("bent", "said"),
+    [
+        (replace(model_bundle().artifact, files=7), "the artifact's leaf says files 7 of one file"),
+        (replace(bundle().artifact, weights=digest("w")), "only a model in a .safetensors file"),
+        (replace(model_bundle().artifact, weights=digest("w")), "only a model in a .safetensors"),
+    ],
+)
+def test_a_leaf_that_no_pointer_gives_fails_and_says_so(bent: ArtifactLeaf, said: str) -> None:
+    whole = bundle() if bent.entry == "dir" else model_bundle()
+    (finding,) = of(check_bundle(replace(whole, artifact=bent)), "manifest")
+    assert finding.verdict is Verdict.FAIL
+    assert said in finding.detail
 
 
 def test_an_artifact_that_is_a_file_needs_no_manifest() -> None:
