@@ -120,6 +120,18 @@ def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -
         if not here.is_known and (missing or stored.is_incomplete):
             return Status(item.path, item.pointer, "absent", is_fetched=False)
         return Status(item.path, item.pointer, "absent", missing=missing, problem=problem)
+    return _examine_on_disk(ws, item, here, stored, progress)
+
+
+def _examine_on_disk(
+    ws: Workspace,
+    item: Tracked,
+    here: CheckedOut,
+    stored: "_Stored",
+    progress: Progress | None,
+) -> Status:
+    top = top_entry(item.pointer)
+    missing, problem = stored.missing, stored.problem
     try:
         tree = _scan(ws, item.path, progress)
     except MalformedError as exc:  # a symlink on the way, or in its place
