@@ -22,7 +22,7 @@ MODEL_ENDINGS = frozenset(
 )
 """File name endings that make an artifact a model unless the user says otherwise."""
 
-NO_WEIGHTS = "only a model in a .safetensors file has weights"
+NO_WEIGHTS = "only a model in one file has weights"
 
 ArtifactKind = Literal["data", "model"]
 EntryType = Literal["dir", "file", "exec"]
@@ -89,9 +89,7 @@ class Pointer:
         )
         if pointer.type != "dir" and pointer.files != 1:
             raise MalformedError("line 7 of a pointer to a file must be 'files: 1'")
-        if pointer.weights is not None and not may_have_weights(
-            pointer.path, pointer.kind, pointer.type
-        ):
+        if pointer.weights is not None and not may_have_weights(pointer.kind, pointer.type):
             raise MalformedError(f"line 8 of a pointer must not be there: {NO_WEIGHTS}")
         if pointer.to_bytes() != data:
             raise MalformedError("a pointer is not in its canonical spelling")
@@ -113,9 +111,9 @@ class Pointer:
         return ("\n".join(lines) + "\n").encode()
 
 
-def may_have_weights(path: str, kind: ArtifactKind, entry: EntryType) -> bool:
-    """Whether an artifact is what may have a weights root; few of these do without."""
-    return kind == "model" and entry != "dir" and path.lower().endswith(".safetensors")
+def may_have_weights(kind: ArtifactKind, entry: EntryType) -> bool:
+    """Whether an artifact is what may have a weights root; whether it has, the bytes decide."""
+    return kind == "model" and entry != "dir"
 
 
 def is_pointer_name(path: bytes) -> bool:

@@ -79,7 +79,7 @@ def _climb(bundle: Bundle) -> str:
     # A note's leaf is held against the commit; of a proof's nobody has the pointer.
     if artifact.entry != "dir" and artifact.files != 1:
         return f"the artifact's leaf says files {artifact.files} of one file"
-    if artifact.weights and not may_have_weights(artifact.path, artifact.kind, artifact.entry):
+    if artifact.weights and not may_have_weights(artifact.kind, artifact.entry):
         return f"the artifact's leaf says weights, and {NO_WEIGHTS}"
     entries = bundle.entries()
     if not entries:
