@@ -230,7 +230,7 @@ def test_doctor_says_which_remotes_for_data_answer(story: Story, tmp_path: Path)
     checks = {one["name"]: one for one in ok(story.repo, "doctor", "--json").json["checks"]}
     assert checks["chunks"]["detail"].startswith("large files are cut by ")
     assert checks["data remote nas"]["state"] == "ok"
-    assert "nothing was pushed to it yet" in checks["data remote nas"]["detail"]
+    assert "it answers; nothing was pushed to" in checks["data remote nas"]["detail"]
     assert checks["data remote gone"]["state"] == "warn"
 
 

@@ -502,19 +502,22 @@ def test_a_child_reads_on_after_a_fork(colleague: Path) -> None:
 AFTER_A_FORK = """
 import os, sys, threading, gitprov
 
+def say(line):
+    os.write(1, line.encode() + b"\\n")  # in one piece, whoever else writes
+
 def read(number):
     with gitprov.open("big.bin", keep=False) as file:
         file.seek(number << 20)
         return file.read(8).hex()
 
-print(read(1), flush=True)  # the parent has used the remote
+say(read(1))  # the parent has used the remote
 pids = []
 for number in (2, 3):
     pid = os.fork()
     if not pid:
         code = 1
         try:
-            some = [threading.Thread(target=lambda: print(read(number), flush=True)) for _ in "ab"]
+            some = [threading.Thread(target=lambda: say(read(number))) for _ in "ab"]
             [one.start() for one in some]
             [one.join() for one in some]
             try:
@@ -525,7 +528,7 @@ for number in (2, 3):
             os._exit(code)
     pids.append(pid)
 codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids]
-print(read(4), codes)
+say(f"{read(4)} {codes}")
 """
 
 

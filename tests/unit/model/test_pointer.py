@@ -48,7 +48,7 @@ def test_a_model_has_its_weights_in_an_eighth_line() -> None:
     ],
 )
 def test_nothing_but_a_model_in_one_file_has_weights(pointer: Pointer) -> None:
-    with pytest.raises(MalformedError, match="only a model in a"):
+    with pytest.raises(MalformedError, match="only a model in one file"):
         Pointer.parse(pointer.to_bytes())
     other = replace(pointer, weights=None)
     assert Pointer.parse(other.to_bytes()) == other
