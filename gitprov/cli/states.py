@@ -78,7 +78,8 @@ def _show_status(item: Status, limit: int | None) -> None:
         for change in item.changes
     ]
     lines += [("refused", shown(name), reason) for name, reason in item.odd]
-    lines += [("missing", shown(path), "not in the store") for path in item.missing]
+    if item.is_fetched:  # else all of them are, and that is no news
+        lines += [("missing", shown(path), "not in the store") for path in item.missing]
     for how, path, reason in lines[:limit]:
         word = click.style(f"{how:8}", fg=_COLOURS.get(how, "red"))
         say(f"  {word}  {path or item.path}" + (f"  ({reason})" if reason else ""))

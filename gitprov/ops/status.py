@@ -118,7 +118,7 @@ def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -
         return Status(item.path, item.pointer, "broken", missing=missing, problem=stored.wrong)
     if not is_on_disk:
         if not here.is_known and (missing or stored.is_incomplete):
-            return Status(item.path, item.pointer, "absent", is_fetched=False)
+            return Status(item.path, item.pointer, "absent", missing=missing, is_fetched=False)
         return Status(item.path, item.pointer, "absent", missing=missing, problem=problem)
     return _examine_on_disk(ws, item, here, stored, progress)
 
