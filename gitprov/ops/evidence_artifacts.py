@@ -16,7 +16,7 @@ from gitprov.ops.differences import differences, ignored, is_same, odd_names
 from gitprov.ops.manifests import loader, walk
 from gitprov.ops.pointers import on_disk
 from gitprov.ops.store_link import store_link
-from gitprov.ops.weights import ENDING, weights_in, weights_of, weights_read
+from gitprov.ops.weights import weights_if_any, weights_in, weights_read
 from gitprov.verify.evidence import ArtifactEvidence, ArtifactState, Change, How
 from gitprov.workspace import Workspace
 from gitprov.worktree.scan import Progress, Scanner
@@ -131,8 +131,7 @@ class ArtifactLooker:
 
     def _same_weights(self, path: RepoPath, leaf: ArtifactLeaf, tree: Tree | None) -> bool:
         """Whether a model that differs was only saved in another way."""
-        is_model = leaf.weights is not None and path.raw.lower().endswith(ENDING)
-        if not is_model or tree is None or tree.kind not in {"f", "x"}:
+        if leaf.weights is None or tree is None or tree.kind not in {"f", "x"}:
             return False
         try:
             return weights_in(on_disk(self._ws.worktree, path)).root == leaf.weights
@@ -151,7 +150,7 @@ class ArtifactLooker:
         yield from misstated(top, leaf.files, tree)
         if self._deep and stored is None and leaf.weights is not None:
             where = on_disk(self._ws.worktree, path)
-            yield from _about_weights(leaf, weights_of(where, path.raw, leaf.root, tree.size))
+            yield from _about_weights(leaf, weights_if_any(where, path.raw, leaf.root, tree.size))
 
     def _in_store(self, leaf: ArtifactLeaf) -> _Stored | None:
         """What the store has of an artifact; None when it has nothing of it."""

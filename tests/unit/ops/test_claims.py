@@ -218,15 +218,15 @@ def _safetensors() -> bytes:
     return len(header).to_bytes(8, "little") + header + bytes(8)
 
 
-def _model(repo: Path, content: bytes, weights: Digest) -> None:
+def _model(repo: Path, content: bytes, weights: Digest, name: str = "m.safetensors") -> None:
     """A model whose pointer has a weights root; its bytes are in the store and on disk."""
     make_repo(repo)
-    write(repo, {"m.safetensors": content})
+    write(repo, {name: content})
     with Workspace.open(str(repo)) as ws:
         init(ws, hooks=False)
-        add(ws, [str(repo / "m.safetensors")])
-    pointer = Pointer.parse((repo / "m.safetensors.prov").read_bytes())
-    (repo / "m.safetensors.prov").write_bytes(replace(pointer, weights=weights).to_bytes())
+        add(ws, [str(repo / name)], kind="model")
+    pointer = Pointer.parse((repo / f"{name}.prov").read_bytes())
+    (repo / f"{name}.prov").write_bytes(replace(pointer, weights=weights).to_bytes())
     git(repo, "add", "--all")
     commit(repo)
 
@@ -257,13 +257,16 @@ def test_deep_says_that_a_text_has_no_weights(tmp_path: Path) -> None:
     assert _look(tmp_path, deep=True).misstated == (sentence,)
 
 
-def test_deep_passes_a_true_weights_root(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["m.safetensors", "m.bin"])
+def test_deep_passes_a_true_weights_root(tmp_path: Path, name: str) -> None:
     content = _safetensors()
     root = weights_read(io.BytesIO(content).read, len(content))
     assert root is not None
-    _model(tmp_path, content, root)
+    _model(tmp_path, content, root, name)
     found = _look(tmp_path, deep=True)
     assert (found.state, found.rehashed, found.misstated) == ("clean", True, ())
+    _empty_store(tmp_path)
+    assert _look(tmp_path, deep=True).misstated == ()
 
 
 def test_what_add_writes_states_nothing_wrongly(tmp_path: Path) -> None:
