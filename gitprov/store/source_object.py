@@ -13,6 +13,7 @@ from gitprov.core.paths import show
 from gitprov.errors import MalformedError, UsageError
 from gitprov.platform.files import fault
 from gitprov.store.base import FileChangedError
+from gitprov.store.event_loop import is_lost
 from gitprov.store.object_stores import open_object_store
 from gitprov.store.source import MAX_OBJECTS, Address, Item, batches
 from gitprov.store.transport import MissingError, Patience, TransientError
@@ -50,11 +51,17 @@ class ObjectSource:
         """Asks nobody yet.
 
         Raises:
-            UsageError: it is no object store, or obstore is not installed.
+            UsageError: it is no object store, obstore is not installed, or this process was forked
+                from one that has used it.
             UnavailableError: no credentials.
         """
         import obstore
 
+        if is_lost():
+            raise UsageError(
+                "this process was forked from one that had used an object store, so it cannot",
+                hint="start the executor's processes with spawn or forkserver",
+            )
         self._obstore = obstore
         options = dict(address.options)
         url = object_url(address.url)

@@ -120,15 +120,16 @@ class ProcessTransport(Transport):
 
     def close(self) -> None:
         """Ends the process."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        asked = cast("BinaryIO", self._process.stdin)
+        answered = cast("BinaryIO", self._process.stdout)
+        with contextlib.suppress(OSError):
+            asked.close()
         try:
             self._process.wait(_END_SECONDS)
         except subprocess.TimeoutExpired:  # it waits for a server
             self._process.kill()
             self._process.wait()
+        answered.close()  # last: another thread may be reading from it until the process has ended
 
     def _ask(self, *question: Any) -> Any:
         asked = cast("BinaryIO", self._process.stdin)

@@ -1,6 +1,8 @@
 """`gitprov add s3://…`: the root of a bucket's files is that of the same files on disk."""
 
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -17,7 +19,7 @@ from gitprov.store.source import Address
 from gitprov.store.source_object import ObjectSource
 from gitprov.workspace import Workspace
 from tests.support.cli import Ended, gitprov, ok, refused
-from tests.support.repos import git, make_repo, write
+from tests.support.repos import git, isolated_environment, make_repo, write
 from tests.support.servers import Server
 
 MIB = 1 << 20
@@ -302,3 +304,31 @@ def test_a_source_says_what_its_objects_are(bucket: Bucket) -> None:
     assert [(item.name, item.size) for item in items] == [("a", 2), ("b/c", 0)]
     assert b"".join(source.pieces(items[0])) == b"12"
     source.close()
+
+
+def test_a_forked_process_says_that_it_cannot_read_an_object_store(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    """obstore would wait for ever there; the processes of an executor may be forked."""
+    bucket.write({"d/a": b"12"})
+    code = (
+        "import os, sys; from gitprov.store.source_object import ObjectSource\n"
+        "from gitprov.store.source import Address; from gitprov.errors import UsageError\n"
+        f"address = {bucket.address('d')!r}\n"
+        "print(len([*ObjectSource(address, os.environ).listing()]), flush=True)\n"
+        "if os.fork() == 0:\n"
+        "    try: ObjectSource(address, os.environ)\n"
+        "    except UsageError as exc: os.write(1, exc.hint.encode())\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=isolated_environment(**bucket.server.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout == "1\nstart the executor's processes with spawn or forkserver"
