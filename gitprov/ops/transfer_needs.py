@@ -2,9 +2,10 @@
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
-from gitprov.core.paths import RepoPath
+from gitprov.core.paths import MAX_PATH_BYTES, RepoPath
 from gitprov.errors import UsageError, VerificationError
 from gitprov.model.entry import Entry
 from gitprov.ops.compare import leaf_entry
@@ -15,6 +16,9 @@ from gitprov.store.base import BlobStore
 from gitprov.store.remote import Wanted
 from gitprov.store.remote_fetch import Fetcher
 from gitprov.workspace import Workspace
+
+_MOST_PLACES = 1000
+"""So many places in one part are named; nobody reads more."""
 
 
 class Part(NamedTuple):
@@ -187,31 +191,48 @@ def follow(store: BlobStore, fetcher: Fetcher, parts: Iterable[Part]) -> dict[by
 
 
 def lacking(store: BlobStore, parts: Iterable[Part], absent: Collection[bytes]) -> list[Lacking]:
-    """Returns where in parts of artifacts the digests lie that are not to be had."""
-    clean: set[bytes] = set()
+    """Returns where in parts of artifacts the digests lie that are not to be had.
 
-    def below(path: RepoPath, entry: Entry, names: Sequence[bytes]) -> list[tuple[RepoPath, bytes]]:
-        if entry.digest in absent:
-            return [(path, entry.digest)]
-        if entry.kind != "d" or entry.digest in clean or not store.has((entry.digest,)):
-            return []
-        found = [
-            one
-            for child in as_manifest(entry.digest, store.read(entry.digest)).entries
-            if not names or child.name == names[0]
-            for one in below(path / child.name, child, names[1:])
-        ]
-        if not found and not names:
-            clean.add(entry.digest)
-        return found
-
+    A folder that is in a part more than once is gone into once: a few that hold each other can
+    stand for more places than anybody could name. Of each part some are named, at most.
+    """
     places: list[Lacking] = []
     for part in parts if absent else ():
         names = part.below.split(b"/") if part.below else []
         shown = part.path or RepoPath(part.top.name)
         artifact = RepoPath(shown.raw[: -len(part.below) - 1]) if names and part.path else shown
-        places += [Lacking(shown, *one) for one in below(artifact, part.top, names)]
+        found = _lacking_below(store, artifact, part.top, names, absent)
+        places += [Lacking(shown, *one) for one in islice(found, _MOST_PLACES)]
     return places
+
+
+def _lacking_below(
+    store: BlobStore,
+    artifact: RepoPath,
+    top: Entry,
+    names: Sequence[bytes],
+    absent: Collection[bytes],
+) -> Iterator[tuple[RepoPath, bytes]]:
+    seen: set[bytes] = set()
+    waiting = [(artifact, top, names)]
+    while waiting:
+        path, entry, names = waiting.pop()
+        if entry.digest in absent:
+            yield path, entry.digest
+        elif (
+            entry.kind == "d"
+            and entry.digest not in seen
+            and len(path.raw) <= MAX_PATH_BYTES
+            and store.has((entry.digest,))
+        ):
+            if not names:
+                seen.add(entry.digest)
+            manifest = as_manifest(entry.digest, store.read(entry.digest))
+            waiting += [
+                (path / child.name, child, names[1:])
+                for child in reversed(manifest.entries)
+                if not names or child.name == names[0]
+            ]
 
 
 def _entries(store: BlobStore, roots: set[bytes]) -> Iterator[Entry]:

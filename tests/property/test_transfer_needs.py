@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gitprov.core.paths import RepoPath
 from gitprov.model.entry import Entry
 from gitprov.model.manifest import Manifest
-from gitprov.ops.transfer_needs import Part, needed
+from gitprov.ops.transfer_needs import Part, lacking, needed
 from gitprov.store.base import StoreWriter
 from gitprov.store.memory import MemoryStore
 
@@ -88,3 +88,29 @@ def test_a_part_below_an_artifact_is_looked_at_whole() -> None:
     below = Part(part.top, b"a", PATH)
     known = {PATH.raw: part.top.digest, b"data/a": blake3(b"1").digest()}
     assert needed(store, [below], known) == needed(store, [below])
+
+
+def test_what_is_lacking_is_found_in_every_folder() -> None:
+    store, [part] = stored({b"a": {b"x": b"1", b"y": b"2"}, b"b": b"1", b"c": {b"x": b"1"}})
+    one = blake3(b"1").digest()
+    assert [str(found.path) for found in lacking(store, [part], {one})] == [
+        "data/a/x",
+        "data/b",
+        "data/c/x",
+    ]
+    assert lacking(store, [part], ()) == []
+    below = Part(part.top, b"c", RepoPath(b"data/c"))
+    [found] = lacking(store, [below], {one})
+    assert (found.part, str(found.path)) == (RepoPath(b"data/c"), "data/c/x")
+
+
+def test_folders_that_hold_each_other_many_times_are_gone_into_once() -> None:
+    store = MemoryStore()
+    with store.writer() as writer:
+        entry = Entry(b"", "f", writer.add(b"1"), 1)
+        for _ in range(60):
+            manifest = Manifest.of([entry._replace(name=name) for name in (b"a", b"b")])
+            writer.add_manifest(manifest.root.raw, manifest.to_bytes())
+            entry = Entry(b"", "d", manifest.root.raw, 0)
+    found = lacking(store, [Part(entry, b"", PATH)], {blake3(b"1").digest()})
+    assert [one.path.name for one in found] == [b"a", b"b"]
