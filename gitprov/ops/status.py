@@ -14,7 +14,7 @@ from gitprov.model.pointer import Pointer
 from gitprov.ops.checkouts import CheckedOut, checked_out
 from gitprov.ops.claims import contradictions, misstated, survey
 from gitprov.ops.differences import differences, odd_names
-from gitprov.ops.manifests import loader, top_entry, walk
+from gitprov.ops.manifests import loader, reachable, top_entry, walk
 from gitprov.ops.pointers import (
     Tracked,
     artifact_path,
@@ -111,8 +111,8 @@ def examine(ws: Workspace, item: Tracked, *, progress: Progress | None = None) -
     is_on_disk = os.path.lexists(on_disk(ws.worktree, item.path))
     here = checked_out(ws, item.path)
     stored = _stored(ws, item, top)
-    if here.is_partial:
-        stored = stored.of_parts(here)
+    if here.is_partial and (stored.missing or stored.problem):
+        stored = _stored_parts(ws, here, stored)
     missing, problem = stored.missing, stored.problem
     if stored.wrong:
         return Status(item.path, item.pointer, "broken", missing=missing, problem=stored.wrong)
@@ -172,11 +172,6 @@ class _Stored(NamedTuple):
     wrong: str = ""
     is_incomplete: bool = False
 
-    def of_parts(self, here: CheckedOut) -> "_Stored":
-        """Returns the same of what was brought here; for the rest nobody has asked."""
-        missing = tuple(path for path in self.missing if here.covers(RepoPath(path)))
-        return _Stored(missing, "" if self.is_incomplete else self.problem, self.wrong)
-
 
 def _stored(ws: Workspace, item: Tracked, top: Entry) -> _Stored:
     fingerprint = ws.store.fingerprint()
@@ -201,6 +196,24 @@ def _stored(ws: Workspace, item: Tracked, top: Entry) -> _Stored:
         with contextlib.suppress(sqlite3.DatabaseError):
             ws.cache.execute("INSERT OR REPLACE INTO stored VALUES (?, ?)", (key, fingerprint))
     return _Stored()
+
+
+def _stored_parts(ws: Workspace, here: CheckedOut, stored: _Stored) -> _Stored:
+    """The same of the parts that were brought here; for the rest nobody has asked."""
+    missing: list[bytes] = []
+    try:
+        for part, entry in sorted(here.parts.items()):
+            if not entry.kind:
+                continue  # taken out
+            needed, lost = reachable(ws.store, [(entry.digest, entry.kind == "d")])
+            if lost:
+                return stored._replace(missing=(), problem=lost[0])
+            lacking = needed - ws.store.has(needed)
+            below = walk(loader(ws.store), entry, part.raw) if lacking else ()
+            missing += [path for path, one in below if one.digest in lacking]
+    except GitprovError as exc:
+        return stored._replace(missing=(), problem=str(exc))
+    return _Stored(tuple(missing), "", stored.wrong)
 
 
 def _was_whole(ws: Workspace, key: bytes, fingerprint: bytes) -> bool:

@@ -101,6 +101,9 @@ def test_a_part_that_was_pulled_is_clean_and_may_be_changed_and_committed(
     git(empty_clone, "commit", "-q", "-m", "a file in a part")
     [after] = ok(empty_clone, "status", "--json").json["artifacts"]
     assert (after["state"], after["changes"]) == ("partial", [])
+    shutil.rmtree(empty_clone / ".git/gitprov/objects")  # the large file's
+    [lost] = ok(empty_clone, "status", "--json").json["artifacts"]
+    assert (lost["state"], lost["missing"]) == ("partial", ["data/a/1"])
     (empty_clone / "data/a/1").unlink()
     [gone] = ok(empty_clone, "status", "--json").json["artifacts"]
     assert [one["path"] for one in gone["changes"]] == ["a/1"]
