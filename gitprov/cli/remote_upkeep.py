@@ -47,7 +47,7 @@ def collect_remote(
     with workspace() as ws:
         done = gc_remote(
             ws,
-            opened(ws, remote, writing=True),
+            opened(ws, remotes_config(ws).chosen(remote).name, writing=True),
             clones=clones,
             act=act,
             now=now,

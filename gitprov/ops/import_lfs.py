@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import MalformedError, UnavailableError, UsageError
+from gitprov.errors import GitprovError, MalformedError, UnavailableError, UsageError
 from gitprov.git.command import split_nul
 from gitprov.git.objects import TreeEntry
 from gitprov.model.lfs_pointer import MAX_LFS_BYTES, LfsPointer
@@ -20,10 +20,12 @@ from gitprov.ops.adopt import (
     planned,
     typed,
 )
+from gitprov.ops.checkouts import remember
 from gitprov.ops.import_dvc import Imported
 from gitprov.ops.import_history import PREFIX, History, TreeChange, Trees, import_history
 from gitprov.ops.intake import Intake, link_of
 from gitprov.ops.lfs_trees import LfsTrees, lfs_storage
+from gitprov.ops.manifests import top_entry
 from gitprov.ops.migrated import Built, Left, other_version, pointer_of
 from gitprov.ops.pointers import on_disk, repo_path
 from gitprov.ops.restore import checkout
@@ -105,7 +107,13 @@ def _restored(ws: Workspace, item: Adopted, trees: Trees, tree: str) -> Adopted:
     parts = [item.path] if is_all else pointers
     if not pointers:
         return item
-    checkout(ws, [os.fsdecode(on_disk(ws.worktree, path)) for path in parts], force=True)
+    try:
+        checkout(ws, [os.fsdecode(on_disk(ws.worktree, path)) for path in parts], force=True)
+    except GitprovError:
+        return item  # it is staged all the same, and said to differ
+    if status.pointer is not None:
+        # Not only those parts were here: what was deleted is a change, and no part that never came.
+        remember(ws, item.path, top_entry(status.pointer))
     return replace(item, here="restored" if is_all else "differs")
 
 

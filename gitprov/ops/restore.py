@@ -182,12 +182,14 @@ def _remove(
     """Plans to remove what was checked out at paths to which no pointer belongs any more."""
     if not gone:
         return
+    from gitprov.ops.import_dvc import dvc_paths  # needs YAML, which most checkouts can do without
+
     # Before they were artifacts, git may have tracked them: it has just put its own files there.
     in_git = ws.repo.git.run(
         "--literal-pathspecs", "ls-files", "-z", "--", *(path.raw for path in gone)
     )
     gits = frozenset(split_nul(in_git))
-    dvcs = _dvcs(ws)
+    dvcs = dvc_paths(ws)
     for path in gone:
         if path.raw in gits:
             forget(ws, path)
@@ -195,14 +197,6 @@ def _remove(
             left.append(f"{path} was left as it is: in this commit DVC keeps it")
         else:
             _remove_one(ws, path, plans, left, spared=gits)
-
-
-def _dvcs(ws: Workspace) -> list[RepoPath]:
-    if not os.path.isdir(os.path.join(ws.worktree, ".dvc")):
-        return []
-    from gitprov.ops.import_dvc import dvc_paths  # needs YAML, which most hooks can do without
-
-    return dvc_paths(ws)
 
 
 def _remove_one(

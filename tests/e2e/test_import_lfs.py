@@ -343,9 +343,10 @@ def test_data_takes_the_place_of_lfs_pointers_on_disk(repo: Path, tmp_path: Path
 def test_what_was_changed_beside_lfs_pointers_stays(repo: Path, tmp_path: Path) -> None:
     clone = unsmudged(repo, tmp_path / "clone")
     write(clone, {"images/ü/0.png": "mine"})
+    (clone / "images" / "ü" / "1.png").unlink()
     done = ok(clone, "import-lfs", "images")
     assert "what lies at images differs: gitprov status images" in done.err
     assert (clone / "images" / "ü" / "0.png").read_bytes() == b"mine"
     assert (clone / "images" / "ü" / "9.png").read_bytes() == b"nine"
     (status,) = ok(clone, "status", "--json").json["artifacts"]
-    assert [change["path"] for change in status["changes"]] == ["ü/0.png"]
+    assert [change["path"] for change in status["changes"]] == ["ü/0.png", "ü/1.png"]
