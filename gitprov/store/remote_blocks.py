@@ -32,6 +32,7 @@ class Blocks:
     Attributes:
         received: the bytes that have travelled.
         false: what indexes say and is not so: blocks that have other bytes, by their packs.
+        blamed: how often something was; also what another blob had shown to be false before.
     """
 
     def __init__(self, remote: Remote, pool: ThreadPoolExecutor, jobs: int) -> None:
@@ -40,10 +41,12 @@ class Blocks:
         self._lock = threading.Lock()
         self.received = 0
         self.false: set[Claim] = set()
+        self.blamed = 0
 
     def blame(self, digest: bytes, place: Place) -> None:
         """Is told that what lies at a place is not what an index calls it."""
         with self._lock:
+            self.blamed += 1
             self.false.add((place.pack, Entry(place.kind, digest, place.offset, place.size)))
 
     def recipe(self, one: Wanted, place: Place, expected: int | None) -> list[Chunk]:

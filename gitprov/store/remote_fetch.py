@@ -193,11 +193,11 @@ class Fetcher:
                 del waiting[one]
                 self._tell(sent, len(data))
         for one, place in large:
-            before = len(self._blocks.false)
+            before = self._blocks.blamed
             try:
                 self._assemble(one, place, sizes.get(one.digest), sent)
             except VerificationError as exc:
-                was_part = len(self._blocks.false) > before
+                was_part = self._blocks.blamed > before
                 self._is_wrong(one.digest, None if was_part else place, exc)
             else:
                 del waiting[one]

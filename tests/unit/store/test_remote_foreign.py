@@ -19,6 +19,7 @@ from gitprov.store.remote_fetch import Fetched, Fetcher
 from gitprov.store.remote_gc import collect
 from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
 from gitprov.store.transport_folder import FolderTransport
+from tests.unit.store.support import flip
 
 Named = tuple[Kind, bytes, bytes]
 """Kind, digest and bytes of a block."""
@@ -256,3 +257,20 @@ def test_nothing_is_collected_where_an_index_is_damaged(place: Path) -> None:
     with opened(place) as made, pytest.raises(VerificationError, match="nothing was removed"):
         collect(made, lambda: {NAME}, now=0, grace=0, act=True, jobs=1)
     assert first.exists()
+
+
+def test_two_blobs_that_share_a_damaged_chunk_both_come_from_another_pack(
+    tmp_path: Path, place: Path
+) -> None:
+    packs = sorted(lay(place, chunk(LARGE[0]), salt=bytes([salt])) for salt in range(2))
+    names = []
+    for other in LARGE[1:3]:
+        whole = LARGE[0] + other
+        chunks = tuple((blake3(one).digest(), len(one)) for one in (LARGE[0], other))
+        names.append(blake3(whole).digest())
+        block = format_recipe(Recipe(names[-1], len(whole), b"", chunks))
+        lay(place, chunk(other), ("B", names[-1], block))
+    flip(place / pack_name(packs[0]), (place / pack_name(packs[0])).read_bytes().find(LARGE[0]))
+    store, result = fetch(place, tmp_path / "store", *names)
+    assert (result.wrong, result.absent) == ([], [])
+    assert store.has(names) == {*names}
