@@ -15,10 +15,8 @@ from gitprov.cli.context import open_remote, workspace
 from gitprov.cli.options import (
     emit_json,
     examples,
-    human_size,
     json_option,
     note,
-    plural,
     quiet_option,
     say,
     shown,
@@ -27,6 +25,7 @@ from gitprov.cli.options import (
 from gitprov.cli.progress import Meter, progress
 from gitprov.cli.shallow import tell_shallow
 from gitprov.cli.transfer_notes import Notes, exchange
+from gitprov.cli.transfer_told import end, tell_lack, told
 from gitprov.errors import UsageError
 from gitprov.ops.notes_exchange import need_git_remote
 from gitprov.ops.pointers import repo_path
@@ -173,7 +172,7 @@ def push(
         notes = exchange(ws, send=True, skip=asked.no_notes or asked.dry_run)
         tell_shallow(ws, revs, everything=everything)
     _show("push", ("would send" if asked.dry_run else "sent", "to"), done, notes, asked)
-    _end(done, notes)
+    end(done, notes)
 
 
 @click.command(
@@ -209,7 +208,7 @@ def fetch(asked: _Asked, revs: tuple[str, ...], everything: bool, paths: tuple[s
         notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
         tell_shallow(ws, revs, everything=everything)
     _show("fetch", (_fetched(asked), "from"), done, notes, asked)
-    _end(done, notes)
+    end(done, notes)
 
 
 @click.command(
@@ -240,8 +239,8 @@ def pull(
     """Fetch what the worktree's pointers name, or only PATHs of it, and check it out.
 
     Files that were changed and never added are not written over without --force. An artifact of
-    which nobody has all is left as it is. Then notes and logs come from the git remote of the
-    current branch.
+    which nobody has all, or not undamaged, is left as it is. Then notes and logs come from the git
+    remote of the current branch.
 
     With --for-verify, notes and logs come, and data only if the policy says `require_data`.
     """
@@ -259,14 +258,15 @@ def pull(
                 ws, asked.open(ws), wanted, jobs=asked.jobs, dry_run=asked.dry_run, meter=meter
             )
         restored = None
-        if not asked.dry_run and (done.whole or not done.absent):
+        is_whole = not done.absent and done.refusal is None
+        if not asked.dry_run and (done.whole or is_whole):
             # What came whole is restored, whatever else is not to be had.
             whole = [os.path.join(ws.worktree, os.fsdecode(path.raw)) for path in done.whole]
             with asked.meter("restoring", "files") as meter:
-                chosen = whole if done.absent else paths
+                chosen = paths if is_whole else whole
                 restored = checkout(ws, chosen, force=force, progress=meter)
         notes = exchange(ws, send=False, skip=asked.no_notes or asked.dry_run)
-    left = dict.fromkeys(one.part for one in done.lacking)
+    left = dict.fromkeys(one.part for one in (*done.lacking, *(one for one, _ in done.wrong)))
     more: dict[str, Json] = {
         "files": restored.files if restored else 0,
         "removed": restored.removed if restored else 0,
@@ -276,11 +276,11 @@ def pull(
     if restored is not None and not asked.as_json and not asked.quiet:
         for line in table([["restored", str(path)] for path in restored.updated]):
             say(line)
-    if left and not asked.dry_run:
+    if left and not asked.dry_run and (restored is not None or done.lacking):
         some = ", ".join(shown(path.raw) for path in [*left][:_NAMED])
         others = f" and {len(left) - _NAMED:,} more" if len(left) > _NAMED else ""
         note(f"gitprov: left as it is, for lack of that: {some}{others}")
-    _end(done, notes)
+    end(done, notes)
 
 
 def _pull_for_verify(asked: _Asked, revs: tuple[str, ...], policy_from: str | None) -> None:
@@ -296,9 +296,10 @@ def _pull_for_verify(asked: _Asked, revs: tuple[str, ...], policy_from: str | No
                 done = fetch_data(
                     ws, asked.open(ws), revs, jobs=asked.jobs, dry_run=asked.dry_run, meter=meter
                 )
+            done.refuse_wrong()
         tell_shallow(ws, revs, everything=False)
     _show("pull", (_fetched(asked), "from"), done, notes, asked, {"files": 0, "removed": 0})
-    _end(done, notes)
+    end(done, notes)
 
 
 def _accept(ws: "Workspace", chosen: "RemoteConfig", *, yes: bool) -> None:
@@ -344,6 +345,14 @@ def _show(
                     {"path": str(one.path), "digest": f"blake3:{one.digest.hex()}"}
                     for one in done.lacking
                 ],
+                "wrong": [
+                    {
+                        "path": str(one.path),
+                        "digest": f"blake3:{one.digest.hex()}",
+                        "reason": reason,
+                    }
+                    for one, reason in done.wrong
+                ],
                 "dry_run": asked.dry_run,
                 "notes": notes.to_json(),
                 **(more or {}),
@@ -351,42 +360,8 @@ def _show(
         )
     elif not asked.quiet:
         verb, where = words
-        say(_told(verb, where, done, dry_run=asked.dry_run))
+        say(told(verb, where, done, dry_run=asked.dry_run))
         if notes.refs:
             say(f"{verb} notes and log {where} {notes.remote}")
-    for one in done.lacking[:_NAMED]:
-        note(f"gitprov: neither here nor there: {shown(one.path.raw)}, blake3:{one.digest.hex()}")
-    if len(done.lacking) > _NAMED:
-        note(f"gitprov: and {len(done.lacking) - _NAMED:,} more")
-    if done.absent:
-        others = "`gitprov push`, where somebody has them, sends them there"
-        mine = "; so does `gitprov add`, and a push, where the files are"
-        note(f"gitprov: {others}{mine if words[1] == 'to' else ''}")
+    tell_lack(done, sending=words[1] == "to")
     notes.tell()
-
-
-def _told(verb: str, where: str, done: Transferred, *, dry_run: bool) -> str:
-    """One line about the data."""
-    if not done.url:
-        return "no data is required"
-    there = "" if done.there is None else plural(done.there, "object")
-    all_there = f"{'the' if done.there == 1 else 'all'} {there}" if there else "everything"
-    if not done.objects and not done.absent:
-        if done.there == 0:
-            return "no artifacts, so no data: gitprov add PATH makes one"
-        if where == "to":
-            return f"nothing to send: {done.url} has {all_there}"
-        return f"nothing to fetch: the store has {all_there}"
-    travelled = "" if dry_run else f", {human_size(done.travelled)} on the line"
-    objects = f"{plural(done.objects, 'object')} ({human_size(done.size)}){travelled}"
-    already = f"; {there} there already" if done.there else ""
-    return f"{verb} {objects} {where} {done.url}{already}"
-
-
-def _end(done: Transferred, notes: Notes) -> None:
-    """Ends with the worst of what happened: what does not hold, then what could not be had."""
-    codes = {3} if done.absent else set()
-    if notes.problem is not None:
-        codes.add(notes.problem.exit_code)
-    if codes:
-        raise click.exceptions.Exit(1 if 1 in codes else max(codes))

@@ -181,6 +181,7 @@ def bring(
             top = theirs
     if top is None:
         moved = fetch_parts(store, indexes, connect(), [found.part], jobs=jobs, meter=meter)
+        moved.refuse_wrong()
         if moved.absent:
             raise _absent(there, moved)
         top = _top(store, found)
@@ -195,10 +196,15 @@ def plan_to_bring(
     """Returns what `bring` would fetch from the remote, None when it needs none.
 
     Manifests are fetched: they are small, and say what would travel.
+
+    Raises:
+        VerificationError: the remote has one of them wrongly.
     """
     if found.leaf is None or any(_complete(one, found) for one in (store, there.ws.store)):
         return None
-    return fetch_parts(store, indexes, connect(), [found.part], dry_run=True)
+    planned = fetch_parts(store, indexes, connect(), [found.part], dry_run=True)
+    planned.refuse_wrong()
+    return planned
 
 
 def root_there(

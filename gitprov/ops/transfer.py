@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from gitprov.core.paths import RepoPath
-from gitprov.errors import UnavailableError
+from gitprov.errors import UnavailableError, VerificationError
 from gitprov.ops.revisions import chosen_commits
 from gitprov.ops.transfer_needs import (
     Lacking,
@@ -23,7 +23,7 @@ from gitprov.store.local import LocalStore
 from gitprov.store.partial import FOLDER as PARTIAL
 from gitprov.store.partial import clear_old
 from gitprov.store.remote import Remote, Wanted
-from gitprov.store.remote_fetch import Fetcher, refuse_wrong
+from gitprov.store.remote_fetch import Fetcher, refusal
 from gitprov.store.remote_listing import refresh_listing
 from gitprov.store.remote_marker import NothingPushedError
 from gitprov.store.remote_memory import Memory, question, recall, remember
@@ -65,7 +65,10 @@ class Transferred:
             remote, and counted only what changed since.
         absent: digests that neither side has.
         lacking: where they lie.
-        whole: artifacts, or parts, of which nothing is absent.
+        wrong: where that lies which the remote has wrongly, or may have where its index is
+            damaged, and what is wrong with it; none of it entered the store.
+        refusal: that in one sentence; None where nothing is wrong.
+        whole: artifacts, or parts, of which nothing is absent or wrong.
     """
 
     url: str
@@ -76,7 +79,18 @@ class Transferred:
     there: int | None
     absent: tuple[bytes, ...] = ()
     lacking: tuple[Lacking, ...] = ()
+    wrong: tuple[tuple[Lacking, str], ...] = ()
+    refusal: VerificationError | None = None
     whole: tuple[RepoPath, ...] = ()
+
+    def refuse_wrong(self) -> None:
+        """Raises for what the remote has wrongly, where nothing can be done with the rest.
+
+        Raises:
+            VerificationError: there is something.
+        """
+        if self.refusal is not None:
+            raise self.refusal
 
 
 def push(
@@ -233,12 +247,12 @@ def fetch(
     """Fetches the data of commits, or of some paths in them, into the store.
 
     Every object is checked as it arrives. An interrupted fetch keeps what came; the next one goes
-    on from there.
+    on from there. What the remote does not have, or has wrongly, is named in what is returned; all
+    else has come.
 
     Raises:
         UsageError: there is nothing at a path.
         UnavailableError: the remote cannot be reached.
-        VerificationError: the remote has something wrongly; the rest has come.
     """
     commits = chosen_commits(ws, revs, everything=everything)
     parts = parts_of_commits(ws, commits, paths)
@@ -298,21 +312,21 @@ def fetch_parts(
         files = follow(store, fetcher, parts)
         new = files.keys() - store.has(files)
         known = [digest for digest in sorted(new) if remote.place(digest) is not None]
-        size = sum(files[digest] for digest in known)
         objects = len(known)
         if not dry_run:
             if meter is not None:
-                meter.found(len(known), size)
+                meter.found(len(known), sum(files[digest] for digest in known))
             # Also what is nowhere: why it cannot be had is for the fetcher to say.
             wanted = [Wanted(digest, is_manifest=False) for digest in sorted(new)]
             fetcher.fetch(wanted, None if meter is None else meter.done, sizes=files)
             objects = fetcher.result.objects
     result = fetcher.result
-    wrong = lacking(store, parts, {digest for digest, _ in result.wrong})
-    refuse_wrong(result, transport.url, {one.digest: str(one.path) for one in wrong})
+    reasons = dict(result.wrong)
     absent = (*result.absent, *(sorted(new.difference(known)) if dry_run else ()))
-    places = lacking(store, parts, {*absent})
+    places = lacking(store, parts, {*absent, *reasons})
+    wrong = [one for one in places if one.digest in reasons]
     broken = {one.part for one in places}
+    size = sum(files[digest] for digest in known if digest not in reasons)
     return Transferred(
         url=transport.url,
         commits=0,
@@ -321,7 +335,9 @@ def fetch_parts(
         travelled=0 if dry_run else result.received_bytes + transport.unasked,
         there=len(files) - len(new),
         absent=absent,
-        lacking=tuple(places),
+        lacking=tuple(one for one in places if one.digest not in reasons),
+        wrong=tuple((one, reasons[one.digest]) for one in wrong),
+        refusal=refusal(result, transport.url, {one.digest: str(one.path) for one in wrong}),
         whole=tuple(part.path for part in parts if part.path and part.path not in broken),
     )
 

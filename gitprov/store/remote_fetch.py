@@ -205,7 +205,8 @@ class Fetcher:
 
     def _is_lost(self, digest: bytes) -> bool:
         """Whether the remote had it, or may have it where nobody can tell."""
-        for reason in self._remote.damaged.values():
+        reason = next(iter(self._remote.damaged.values()), None)
+        if reason is not None:
             self._reasons.setdefault(digest, reason)
         return digest in self._reasons
 
@@ -297,25 +298,33 @@ def _tell_bytes(sent: Sent | None, data: bytes) -> None:
 
 
 def refuse_wrong(fetched: Fetched, url: str, paths: Mapping[bytes, str]) -> None:
-    """Raises for what a remote had wrongly, once all else has come.
+    """Raises for what a remote had wrongly, once all else has come; see `refusal`.
+
+    Raises:
+        VerificationError: there is something.
+    """
+    problem = refusal(fetched, url, paths)
+    if problem is not None:
+        raise problem
+
+
+def refusal(fetched: Fetched, url: str, paths: Mapping[bytes, str]) -> VerificationError | None:
+    """Returns what is to be said of what a remote had wrongly, None where there is nothing.
 
     Args:
         fetched: what came.
         url: the remote.
         paths: where some of it lies in artifacts.
-
-    Raises:
-        VerificationError: there is something.
     """
     if not fetched.wrong:
-        return
+        return None
     digest, reason = fetched.wrong[0]
     place = f"{paths[digest]}, " if digest in paths else ""
     others = [paths.get(one, str(Digest(one))) for one, _ in fetched.wrong[1:]]
     more = f"; nor {', '.join(others[:_NAMED])}" if others else ""
     if len(others) > _NAMED:
         more += f" and {len(others) - _NAMED:,} more"
-    raise VerificationError(
+    return VerificationError(
         f"{url} does not have what it says: {place}{Digest(digest)}: {reason}{more}",
         hint="nothing of it entered the store; in a clone that has it: "
         "gitprov fsck --remote --repair",
