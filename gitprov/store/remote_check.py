@@ -105,6 +105,8 @@ class Inspector:
                 if data is None:
                     continue  # collected meanwhile
                 try:
+                    if isinstance(data, MalformedError):
+                        raise data
                     parse_index(data, what=f"the index of {name}")
                 except MalformedError as exc:
                     self._found.says("index", str(exc))
@@ -129,12 +131,15 @@ class Inspector:
         self._recipes()
         return self._found
 
-    def _index(self, one: tuple[str, int]) -> bytes | None:
+    def _index(self, one: tuple[str, int]) -> bytes | MalformedError | None:
+        """Reads an index; one that is larger than any may be is as good as damaged."""
         try:
             limit = min(one[1], MAX_INDEX_BYTES)
             return self._remote.transport.get(index_name(one[0]), limit=limit)
         except MissingError:
             return None
+        except MalformedError as exc:
+            return exc
 
     def _notices(self) -> None:
         transport = self._remote.transport

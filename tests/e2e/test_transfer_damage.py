@@ -91,7 +91,7 @@ def test_a_damaged_artifact_is_refused_to_other_repositories(tmp_path: Path, bob
     assert not (tmp_path / "there").exists()
 
 
-@pytest.mark.parametrize("harm", ["changed"])
+@pytest.mark.parametrize("harm", ["changed", "too large"])
 @pytest.mark.usefixtures("origin")
 def test_a_damaged_index_is_named_and_what_the_others_list_is_restored(
     tmp_path: Path, bob: Path, harm: str
