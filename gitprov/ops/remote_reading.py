@@ -99,7 +99,7 @@ class RemoteReader:
     ) -> GitprovError | None:
         """Brings them, and returns what is the matter with one that did not come."""
         with ThreadPoolExecutor(max_workers=_JOBS) as pool:
-            fetcher = Fetcher(remote, writer, pool, _JOBS, self._folder, looks=1)
+            fetcher = Fetcher(remote, writer, pool, _JOBS, self._folder, again=False)
             try:
                 fetcher.fetch(wanted, sizes=sizes)
             finally:

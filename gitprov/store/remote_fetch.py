@@ -32,8 +32,6 @@ _LARGE_COMMIT_BYTES = 64 << 20
 """The same of large blobs, which need no pack."""
 
 _NAMED = 10
-_LOOKS = 8
-"""So often a fetch looks again what the remote has, when a pack is not as it was said to be."""
 
 
 @dataclass
@@ -64,7 +62,7 @@ class Fetcher:
         jobs: int,
         folder: str,
         *,
-        looks: int = _LOOKS,
+        again: bool = True,
     ) -> None:
         """Takes the remote, the store's writer, and a folder for large files on their way.
 
@@ -74,10 +72,10 @@ class Fetcher:
             pool: runs requests.
             jobs: how many of them at once.
             folder: for large files on their way.
-            looks: how often it is looked what the remote has when a pack is not where it was; 1
-                where others use the remote at the same time.
+            again: whether it is looked again what the remote has, when a pack is not as it was said
+                to be; not where others use the remote at the same time.
         """
-        self._looks = looks
+        self._again = again
         self._remote, self._writer, self._folder = remote, writer, folder
         self._blocks = Blocks(remote, pool, jobs)
         self._uncommitted = 0
@@ -85,6 +83,7 @@ class Fetcher:
         self._buffers = file_buffers()
         self._reasons: dict[bytes, str] = {}
         self._cut: set[Claim] = set()
+        self._missed: set[str] = set()
         self.result = Fetched()
 
     def fetch(
@@ -105,22 +104,23 @@ class Fetcher:
             UnavailableError: the remote cannot be reached; what came before is kept.
         """
         waiting = dict.fromkeys(wanted)
-        for left in reversed(range(self._looks)):
+        # It ends: each look is without a pack or a claim that the ones before counted on.
+        while True:
             try:
                 with self._keeping():
                     self._bring(waiting, sent, sizes or {})
             except MissingError as exc:
-                if not left:
+                if not self._again or exc.name in self._missed:
                     raise
                 self._pack_is_missing(exc.name)
             except TransientError:
                 raise
             except UnavailableError:
-                if not left or not self._packs_are_cut():
+                if not self._again or not self._packs_are_cut():
                     raise
             else:
                 false, self._blocks.false = self._blocks.false, set()
-                if not false or not left:
+                if not false or not self._again:
                     break
                 self._remote.disbelieve(false)  # another pack may have it, too
             finally:
@@ -144,11 +144,13 @@ class Fetcher:
 
     def _pack_is_missing(self, name: str) -> None:
         """A collection may have taken a pack away: what was live in it lies in another one now."""
+        self._missed.add(name)
         pack = name.removeprefix("packs/").removesuffix(".car")
         self._remote.look_again()
         if self._remote.has_index(pack):
             self._remote.set_vanished(pack)  # its index says what is not so
-            self._remote.look_again()
+            # Where one is lost others may be, and each look takes its time.
+            self._remote.look_again(listed=self._remote.with_packs(self._remote.glance()))
 
     def _packs_are_cut(self) -> bool:
         """Whether packs end earlier than it was known; what lies beyond is not counted on then."""

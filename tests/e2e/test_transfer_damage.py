@@ -111,7 +111,6 @@ def test_a_damaged_index_is_named_and_what_the_others_list_is_restored(
     assert index.name in ended.json["wrong"][0]["reason"]
     assert index.name in ended.err
     assert ended.json["notes"]["problem"] is None
-    # What no index of any pack has may be in the damaged one, for all that is known.
     ok(tmp_path / "ada", "fsck", "--remote", "--repair")
     assert ok(bob, "pull", "--json").json["wrong"] == []
     assert (bob / "bad/file").read_bytes() == b"damaged"

@@ -274,3 +274,26 @@ def test_two_blobs_that_share_a_damaged_chunk_both_come_from_another_pack(
     store, result = fetch(place, tmp_path / "store", *names)
     assert (result.wrong, result.absent) == ([], [])
     assert store.has(names) == {*names}
+
+
+def test_a_blob_comes_whose_chunks_are_damaged_in_more_packs_than_one_look_finds(
+    tmp_path: Path, place: Path
+) -> None:
+    # A look ends at the first wrong chunk: the packs with the good ones come last.
+    for part in LARGE:
+        ids = sorted(lay(place, chunk(part), salt=bytes([salt])) for salt in range(5))
+        for path in (place / pack_name(bad) for bad in ids[:4]):
+            flip(path, path.read_bytes().find(part))
+    lay(place, *recipe(LARGE))
+    store, result = fetch(place, tmp_path / "store", NAME)
+    assert (result.wrong, result.absent) == ([], [])
+    assert store.read(NAME) == WHOLE
+
+
+def test_a_blob_comes_although_many_packs_are_missing(tmp_path: Path, place: Path) -> None:
+    ids = sorted(lay(place, *map(blob, SMALL), salt=bytes([salt])) for salt in range(12))
+    for pack in ids[:11]:
+        (place / pack_name(pack)).unlink()
+    store, result = fetch(place, tmp_path / "store", *ALL[1:])
+    assert (result.wrong, result.absent) == ([], [])
+    assert store.has(ALL) == {*ALL[1:]}
