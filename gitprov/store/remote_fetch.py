@@ -31,6 +31,9 @@ _COMMIT_SECONDS = 10.0
 _LARGE_COMMIT_BYTES = 64 << 20
 """The same of large blobs, which need no pack."""
 
+_LOOKS = 1000
+"""So often a fetch looks at what the remote has, at most."""
+
 _NAMED = 10
 
 
@@ -104,8 +107,9 @@ class Fetcher:
             UnavailableError: the remote cannot be reached; what came before is kept.
         """
         waiting = dict.fromkeys(wanted)
-        # It ends: each look is without a pack or a claim that the ones before counted on.
-        while True:
+        # Each look is without a pack or a claim that the ones before counted on; who makes up new
+        # ones whenever it is asked must not keep us.
+        for _ in range(_LOOKS):
             try:
                 with self._keeping():
                     self._bring(waiting, sent, sizes or {})
@@ -125,6 +129,11 @@ class Fetcher:
                 self._remote.disbelieve(false)  # another pack may have it, too
             finally:
                 self.result.received_bytes = self._blocks.received
+        else:
+            raise UnavailableError(
+                f"{self._remote.transport.url} lists something else whenever it is asked",
+                hint="fetch again: what arrived stays",
+            )
         self.result.wrong += [(one.digest, self._reasons[one.digest]) for one in waiting]
         self._commit()
 
