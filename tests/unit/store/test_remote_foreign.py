@@ -9,15 +9,17 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from gitprov.errors import VerificationError
+from gitprov.errors import UnavailableError, VerificationError
 from gitprov.model import remote_index
 from gitprov.model.remote_index import Entry, Kind, Recipe, format_index, format_recipe, parse_index
+from gitprov.store import remote_fetch
 from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
 from gitprov.store.remote_check import Inspection, Inspector
 from gitprov.store.remote_fetch import Fetched, Fetcher
 from gitprov.store.remote_gc import collect
 from gitprov.store.remote_pack import PackBuilder, index_name, pack_name
+from gitprov.store.transport import Listed
 from gitprov.store.transport_folder import FolderTransport
 from tests.unit.store.support import flip
 
@@ -297,3 +299,29 @@ def test_a_blob_comes_although_many_packs_are_missing(tmp_path: Path, place: Pat
     store, result = fetch(place, tmp_path / "store", *ALL[1:])
     assert (result.wrong, result.absent) == ([], [])
     assert store.has(ALL) == {*ALL[1:]}
+
+
+def test_a_server_that_makes_up_packs_without_end_is_left(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote_fetch, "_LOOKS", 4)
+    made_up = blob(b"x" * 1000)
+    looks: list[str] = []
+
+    class Endless(FolderTransport):
+        def list(self, prefix: str = "") -> Iterator[Listed]:
+            if prefix == "index":
+                looks.append(lay(place, made_up, salt=len(looks).to_bytes(32, "big")))
+                flip(place / pack_name(looks[-1]), at=500)
+            return super().list(prefix)
+
+    with (
+        Remote(Endless(str(place)), str(tmp_path / "cache")) as made,
+        ThreadPoolExecutor(1) as pool,
+        LocalStore(str(tmp_path / "store")).writer() as writer,
+    ):
+        made.connect(create=False)
+        fetcher = Fetcher(made, writer, pool, 1, str(tmp_path / "partial"))
+        with pytest.raises(UnavailableError, match="lists something else whenever it is asked"):
+            fetcher.fetch([Wanted(made_up[1], is_manifest=False)])
+    assert len(looks) == 5
