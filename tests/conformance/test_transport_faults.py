@@ -100,10 +100,8 @@ def test_a_server_that_hangs_is_waited_for_only_so_long(kind: str, tmp_path: Pat
         remote.get_range("a", 0, 1)
         server.signal(signal.SIGSTOP)
         for request in REQUESTS.values():
-            began = time.monotonic()
             with pytest.raises(UnavailableError):
-                request(remote)
-            assert time.monotonic() - began < 10
+                request(remote)  # which ends, although the server does nothing
         server.signal(signal.SIGCONT)
         assert remote.get("a", limit=len(BIG)) == BIG
         remote.close()
@@ -636,22 +634,22 @@ import os, signal, sys, threading, time
 from gitprov.store.transports import open_transport
 remote = open_transport(sys.argv[1], {"endpoint": sys.argv[2]}, dict(os.environ))
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
-began = time.monotonic()
 try:
     remote.get("a", limit=10)
 except KeyboardInterrupt:
-    print("interrupted", time.monotonic() - began < 3)
+    print("interrupted")
 remote.close()
 """
 
 
 def test_ctrl_c_does_not_wait_for_the_server(web: WebServer) -> None:
+    ended = threading.Event()
+
     def late(handler: RangedHandler) -> bool:
-        time.sleep(8)
+        ended.wait(100)
         return handler.answer(503)
 
     web.misbehave = late
-    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, "s3://bucket", web.url],
         env={**os.environ, **KEYS},
@@ -660,8 +658,8 @@ def test_ctrl_c_does_not_wait_for_the_server(web: WebServer) -> None:
         timeout=60,
         check=False,
     )
-    assert done.stdout == "interrupted True\n", done.stderr
-    assert time.monotonic() - began < 7
+    ended.set()  # only now is it answered
+    assert done.stdout == "interrupted\n", done.stderr
 
 
 def test_a_list_that_broke_in_the_middle_goes_on_there(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,28 @@ class Server:
     def signal(self, number: int) -> None:
         """SIGSTOP makes it hang, SIGCONT goes on."""
         # sshd's children are in sessions of their own, so the process group is not enough.
-        for pid in [self.process.pid, *_below(self.process.pid)]:
+        pids = [self.process.pid, *_below(self.process.pid)]
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            _wait_until_stopped(pids)
+
+
+def _wait_until_stopped(pids: Sequence[int]) -> None:
+    """Threads that run on another core answer for a moment yet."""
+    for _ in range(500):
+        if all(state in "TZ" for pid in pids for state in _states(pid)):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{pids} do not stop")
+
+
+def _states(pid: int) -> Iterator[str]:
+    """The states of a process' threads: T is stopped, Z has ended."""
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield stat.read_text().rpartition(")")[2].split()[0]
 
 
 def _below(pid: int) -> Iterator[int]:
