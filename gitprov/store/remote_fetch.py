@@ -308,17 +308,6 @@ def _tell_bytes(sent: Sent | None, data: bytes) -> None:
         sent(0, len(data))
 
 
-def refuse_wrong(fetched: Fetched, url: str, paths: Mapping[bytes, str]) -> None:
-    """Raises for what a remote had wrongly, once all else has come; see `refusal`.
-
-    Raises:
-        VerificationError: there is something.
-    """
-    problem = refusal(fetched, url, paths)
-    if problem is not None:
-        raise problem
-
-
 def refusal(fetched: Fetched, url: str, paths: Mapping[bytes, str]) -> VerificationError | None:
     """Returns what is to be said of what a remote had wrongly, None where there is nothing.
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from gitprov.core.digest import Digest
-from gitprov.errors import UnavailableError, UsageError, VerificationError
+from gitprov.errors import UnavailableError, UsageError
 from gitprov.store.local import LocalStore
 from gitprov.store.remote import Remote, Wanted
-from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
+from gitprov.store.remote_fetch import Fetched, Fetcher, refusal
 from gitprov.store.remote_listing import refresh_listing, write_listing
 from gitprov.store.remote_marker import MARKER
 from gitprov.store.remote_send import push
@@ -140,8 +140,7 @@ def test_a_wrong_block_is_refused_and_named_and_the_rest_comes(team: Team) -> No
     team.change("packs", lambda data: data.replace(b"x" * 5000, b"y" * 5000))
     store, result = team.fetch("other", wanted)
     assert [digest for digest, _ in result.wrong] == [wanted[1].digest]
-    with pytest.raises(VerificationError, match=str(Digest(wanted[1].digest))):
-        refuse_wrong(result, team.place.url, {})
+    assert str(Digest(wanted[1].digest)) in str(refusal(result, team.place.url, {}))
     assert store.has(one.digest for one in wanted) == {wanted[0].digest, wanted[2].digest}
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from gitprov.core import car
 from gitprov.core.canonical import dumps
-from gitprov.errors import MalformedError, UnavailableError, VerificationError
+from gitprov.errors import MalformedError, UnavailableError
 from gitprov.model.entry import Entry as ManifestEntry
 from gitprov.model.manifest import Manifest
 from gitprov.model.remote_index import (
@@ -32,7 +32,7 @@ from gitprov.model.remote_index import (
 from gitprov.store.local import LocalStore
 from gitprov.store.partial import clear_old, discard, partial_file
 from gitprov.store.remote import Remote, Wanted, bounded_ids
-from gitprov.store.remote_fetch import Fetched, Fetcher, refuse_wrong
+from gitprov.store.remote_fetch import Fetched, Fetcher, refusal
 from gitprov.store.remote_send import push
 from gitprov.store.transport import Listed, Range, Source
 from gitprov.store.transport_folder import FolderTransport
@@ -210,8 +210,7 @@ def test_wrong_bytes_are_named_and_never_enter_the_store(
     with remote(place, create=False) as made:
         back, result = fetched(made, tmp_path / "b", wanted)
         assert [digest for digest, _ in result.wrong] == [wanted[0].digest]
-        with pytest.raises(VerificationError, match=wanted[0].digest.hex()):
-            refuse_wrong(result, "there", {})
+        assert wanted[0].digest.hex() in str(refusal(result, "there", {}))
     assert back.has([one.digest for one in wanted]) == {wanted[1].digest}
 
 
