@@ -16,6 +16,7 @@ from gitprov.ops.manifests import Load, find, loader, reachable, top_entry, walk
 from gitprov.ops.pointers import (
     Tracked,
     artifact_path,
+    on_disk,
     pointer_path,
     pointer_paths,
     read_pointer,
@@ -167,7 +168,9 @@ def _restore_one(ws: Workspace, artifact: RepoPath, plans: list[_Planned], left:
         planned = [_plan(ws, item, part, force=False, complain=False) for part in parts]
         refuse_conflicts([one.plan for one in planned])
     except UnavailableError:
-        left.append(f"{artifact} is not in the store, so it was left as it is")
+        # What this clone never had is not news at every commit and checkout; status tells.
+        if os.path.lexists(on_disk(ws.worktree, artifact)) or checked_out(ws, artifact).is_known:
+            left.append(f"{artifact} is not in the store, so it was left as it is")
     except UsageError as exc:
         left.append(f"{artifact} was left as it is: {exc}; gitprov status shows more")
     except GitprovError as exc:

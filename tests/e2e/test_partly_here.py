@@ -1,12 +1,13 @@
 """A clone that fetched a part of an artifact, or only its list of files, is in good order."""
 
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.support.cli import gitprov, ok
-from tests.support.repos import clone, git, make_repo, write
+from tests.support.repos import clone, git, isolated_environment, make_repo, write
 
 
 @pytest.fixture
@@ -107,3 +108,18 @@ def test_a_part_that_was_pulled_is_clean_and_may_be_changed_and_committed(
     (empty_clone / "data/a/1").unlink()
     [gone] = ok(empty_clone, "status", "--json").json["artifacts"]
     assert [one["path"] for one in gone["changes"]] == ["a/1"]
+
+
+def test_a_commit_says_nothing_of_artifacts_that_never_came(empty_clone: Path) -> None:
+    ok(empty_clone, "install")
+    write(empty_clone, {"other/x": "1"})
+    ok(empty_clone, "add", "other")
+    done = subprocess.run(
+        ["git", "commit", "-q", "-m", "another artifact"],
+        cwd=empty_clone,
+        env=isolated_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stderr == ""
